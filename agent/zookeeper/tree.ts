@@ -1,0 +1,86 @@
+/**
+ * One watched view of a ZooKeeper tree: the seam between the drivers (which know sessions, watches
+ * and wire formats) and the readings (which know Dubbo and Spring Cloud).
+ *
+ * A driver promises:
+ * - the first event is `snapshot`: every wanted node that exists, read after a sync;
+ * - then `changed` and `removed` in the order in which the server did them, for every wanted node;
+ *   a node created with a whole subtree is reported node by node; intermediate states may be left
+ *   out (one-shot watches cannot see them), the final one never;
+ * - after each reconnect a whole new `snapshot` (persistent watches are not replayed), never
+ *   removals guessed from a lost session;
+ * - `lost` whenever the view may be behind (no connection, no answer, no permission);
+ * - `confirmed` at least every few seconds while the session lives and the view is current;
+ * - a node that may not be read (no permission) is reported `unreadable`, never as removed.
+ */
+
+/** What a reading wants to know of one node. */
+export interface Want {
+  /** Report the node itself (`changed` / `removed`), with data if `data` is set. */
+  readonly node: boolean;
+  /** Read its data, and report it again when the data changes. */
+  readonly data: boolean;
+  /**
+   * Look below it: `true` = all children, a list = only these children (which need not exist; no
+   * listing is needed to find them), `false` = nothing below matters.
+   */
+  readonly children: boolean | readonly string[];
+}
+
+/** What is to be watched. `want` is pure and cheap: it is called for every event. */
+export interface TreeInterest {
+  /** Absolute paths (chroot not included); they need not exist. None is a prefix of another. */
+  readonly roots: readonly string[];
+  want(path: string): Want;
+}
+
+/** Times are `performance.now()` milliseconds. */
+export type TreeEvent =
+  | {
+      readonly kind: 'snapshot';
+      /** Wanted nodes by path; null = no data wanted or none there. */
+      readonly nodes: ReadonlyMap<string, Buffer | null>;
+      readonly observedAt: number;
+    }
+  | {
+      readonly kind: 'changed';
+      readonly path: string;
+      readonly data: Buffer | null;
+      readonly observedAt: number;
+    }
+  | { readonly kind: 'removed'; readonly path: string; readonly observedAt: number }
+  | { readonly kind: 'confirmed'; readonly observedAt: number }
+  | { readonly kind: 'unreadable'; readonly path: string; readonly reason: string }
+  | { readonly kind: 'lost'; readonly reason: string };
+
+/** A driver. Constructors do not connect; `watch` does, and ends when the signal aborts. */
+export interface TreeWatcher {
+  /**
+   * At most one iteration at a time. `deliver` is called synchronously, in wire order, from the
+   * connection's own callback: no promise stands between two replies (a later event in the same
+   * TCP segment must not overtake an earlier reply). Resolves when the signal has aborted and the
+   * connection is closed.
+   */
+  watch(
+    interest: TreeInterest,
+    deliver: (event: TreeEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
+
+  /**
+   * `sync`, then reads: which of these paths do not exist now. Rejects with TransientError when
+   * there is no usable connection.
+   */
+  missing(paths: readonly string[]): Promise<ReadonlySet<string>>;
+}
+
+/** How to reach an ensemble. */
+export interface ZooKeeperTarget {
+  /** `host:port` each; IPv6 in brackets. Shuffled and resolved anew at each dial. */
+  readonly servers: readonly string[];
+  /** Path prefix of the connect string (`/a/b`), or empty. */
+  readonly chroot: string;
+  readonly sessionTimeoutMs: number;
+  /** `user:password` for the digest scheme. A secret. */
+  readonly digest: string | undefined;
+}
