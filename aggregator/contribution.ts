@@ -45,6 +45,11 @@ export interface RegistryHealth {
  */
 export interface Contribution {
   /**
+   * Whether what this agent said before is still held, so that changes can be told relative to it;
+   * if not, the agent must start over with a snapshot.
+   */
+  readonly hasBase: boolean;
+  /**
    * Everything that this agent says, replacing what it said before, atomically. The receiver owns
    * the map. A first snapshot of a new epoch goes through the guard.
    */

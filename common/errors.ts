@@ -25,11 +25,6 @@ export class TransientError extends Error {
   override readonly name = 'TransientError';
 }
 
-/** Whether trying again later can help. The one place that decides it. */
-export function isRetryable(error: unknown): boolean {
-  return !(error instanceof ConfigurationError);
-}
-
 /** The text of anything that was thrown, with the texts of its causes. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -1,0 +1,242 @@
+import type { Logger } from 'pino';
+import { Guard, guardPolicies } from '../common/guard.ts';
+import type { GuardPolicy, HeldPart } from '../common/guard.ts';
+import type { InstanceStatus } from '../common/instance.ts';
+import type { RegistryId, RegistryKind } from '../common/registry.ts';
+import { sleep } from '../common/sleep.ts';
+import { Pause } from '../common/yielding.ts';
+import { Confirmer } from './confirmer.ts';
+import type { FeedClientStatus } from './feed-client.ts';
+import { FeedTargets } from './feed-targets.ts';
+import type { FeedTargetOptions } from './feed-targets.ts';
+import { GuardedView } from './guarded-view.ts';
+import type { HeartbeatHealth } from './feed-stream.ts';
+import type { AgentObserver } from './observer.ts';
+import { Outbox } from './outbox.ts';
+import type { OutboxLimits } from './outbox.ts';
+import { RegistryHealth } from './registry-health.ts';
+import type { HealthState } from './registry-health.ts';
+import { Retention } from './retention.ts';
+import type { Source, SourceEvent } from './source.ts';
+
+export interface RegistryAgentOptions {
+  readonly registry: RegistryId;
+  readonly kind: RegistryKind;
+  /** Stable across restarts, unique among the agents of the registry; 1..253 characters. */
+  readonly agentId: string;
+  readonly datacenter: string;
+  /** Istio network of all endpoints, or empty. */
+  readonly network: string;
+  /** Locality of instances without one, or empty. */
+  readonly defaultLocality: string;
+  /** Version of this software, for the aggregator's status page. */
+  readonly software: string;
+  /** How long a service that lost its last instance stays as an empty service; default 10 min. */
+  readonly emptyServiceMs?: number;
+  /** Overrides of the defaults of the registry's kind. */
+  readonly guard?: Partial<GuardPolicy>;
+  readonly outbox?: Partial<OutboxLimits>;
+  readonly feed: FeedTargetOptions;
+}
+
+/** What the admin page shows of one registry. */
+export interface AgentStatus {
+  readonly registry: RegistryId;
+  readonly kind: RegistryKind;
+  readonly agentId: string;
+  readonly epoch: string;
+  readonly sequence: number;
+  readonly state: HealthState;
+  readonly reason: string;
+  /** Since the registry last confirmed what is known, milliseconds. */
+  readonly registryAgeMs: number | undefined;
+  readonly hiddenDelayMs: number;
+  readonly instances: Readonly<Partial<Record<InstanceStatus, number>>>;
+  readonly services: number;
+  readonly heldRemovals: number;
+  readonly held: readonly HeldPart[];
+  readonly aggregators: readonly FeedClientStatus[];
+}
+
+const tickMs = 1000;
+const defaultEmptyServiceMs = 600_000;
+
+/**
+ * The agent of one registry: source -> guard -> outbox -> a feed client for each aggregator.
+ * An upsert is on its way to every connected aggregator before the turn of the event loop in which its
+ * source reported it ends.
+ */
+export class RegistryAgent {
+  private readonly options: RegistryAgentOptions;
+  private readonly source: Source;
+  private readonly observer: AgentObserver;
+  private readonly log: Logger;
+  private readonly outbox: Outbox;
+  private readonly view: GuardedView;
+  private readonly health = new RegistryHealth();
+  private readonly confirmer: Confirmer;
+  private readonly targets: FeedTargets;
+
+  /** Throws ConfigurationError if a token would travel unencrypted without the operator's consent. */
+  constructor(options: RegistryAgentOptions, source: Source, observer: AgentObserver, log: Logger) {
+    this.options = options;
+    this.source = source;
+    this.observer = observer;
+    this.log = log;
+    this.outbox = new Outbox(options.outbox);
+    const guard = new Guard({ ...guardPolicies[options.kind], ...options.guard });
+    const retention = new Retention(options.emptyServiceMs ?? defaultEmptyServiceMs);
+    this.view = new GuardedView(this.outbox, guard, retention, {
+      guardActivated: ({ service, evidence }) => {
+        this.log.warn({ evidence }, 'guard: removals are held');
+        this.observer.guardActivated(service === '' ? 'registry' : 'service');
+      },
+      dropped: (reason, record) => this.observer.dropped(reason, record),
+    });
+    this.confirmer = new Confirmer(source, this.view, log);
+    const feeder = { hello: options, outbox: this.outbox, health: () => this.heartbeatHealth() };
+    this.targets = new FeedTargets(options.feed, feeder, observer, log);
+  }
+
+  /** Reads and feeds until the signal aborts. Rejects on a defect. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    const parts = [
+      this.consume(either),
+      this.tickForever(either),
+      this.confirmer.run(either),
+      this.targets.run(either),
+    ].map((part) =>
+      part.catch((error: unknown) => {
+        stop.abort();
+        throw error;
+      }),
+    );
+    const results = await Promise.allSettled(parts);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** What the registry's own caches may hide at most, milliseconds; from the source's report. */
+  setHiddenDelay(ms: number): void {
+    this.health.hiddenDelayMs = ms;
+  }
+
+  /** Lets all held removals pass, by an operator's word. Returns how many there were. */
+  release(): number {
+    const released = this.view.release(performance.now());
+    if (released > 0) this.log.info({ released }, 'guard: held removals released by an operator');
+    return released;
+  }
+
+  status(): AgentStatus {
+    const { registry, kind, agentId } = this.options;
+    return {
+      registry,
+      kind,
+      agentId,
+      epoch: this.outbox.epoch.toString('hex'),
+      sequence: this.outbox.sequence,
+      state: this.health.state,
+      reason: this.health.reason,
+      registryAgeMs: this.health.ageMs(performance.now()),
+      hiddenDelayMs: this.health.hiddenDelayMs,
+      instances: this.view.statusCounts(),
+      services: this.view.serviceCount,
+      heldRemovals: this.view.heldCount,
+      held: this.view.held(),
+      aggregators: this.targets.status(),
+    };
+  }
+
+  private async consume(signal: AbortSignal): Promise<void> {
+    for await (const event of this.source.watch(signal)) {
+      const before = this.health.state;
+      if (event.kind === 'snapshot') await this.takeSnapshot(event);
+      else if (event.kind === 'changes') await this.takeChanges(event);
+      if (this.health.note(event)) this.announce(before);
+    }
+    if (!signal.aborted)
+      throw new Error(`${this.options.registry}: the source has ended by itself`);
+  }
+
+  private async takeSnapshot(event: Extract<SourceEvent, { kind: 'snapshot' }>): Promise<void> {
+    const pause = new Pause();
+    for (const instance of event.instances.values()) {
+      this.view.upsert(instance);
+      if (pause.isDue()) await this.settleAndTurn(event.observedAt, pause);
+    }
+    for (const id of this.outbox.ids()) {
+      if (!event.instances.has(id)) this.view.remove(id, performance.now());
+      if (pause.isDue()) await pause.turn();
+    }
+    this.settle(event.observedAt);
+    if (this.outbox.sequence > 0) return;
+    this.outbox.open();
+    this.log.info({ instances: this.outbox.size }, 'the registry has been read');
+  }
+
+  private async takeChanges(event: Extract<SourceEvent, { kind: 'changes' }>): Promise<void> {
+    const pause = new Pause();
+    for (const change of event.changes) {
+      if (change.kind === 'upsert') this.view.upsert(change.instance);
+      else this.view.remove(change.id, performance.now());
+      if (pause.isDue()) await this.settleAndTurn(event.observedAt, pause);
+    }
+    this.settle(event.observedAt);
+  }
+
+  private async settleAndTurn(observedAt: number, pause: Pause): Promise<void> {
+    this.settle(observedAt);
+    await pause.turn();
+  }
+
+  private settle(observedAt: number): void {
+    this.view.settle(observedAt, performance.now());
+    this.confirmer.poke();
+  }
+
+  private async tickForever(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      // What the registry said runs out only while the registry can be read.
+      if (this.health.state === 'live') {
+        this.view.tick(performance.now());
+        this.confirmer.poke();
+      }
+      this.reportCensus();
+      await sleep(tickMs, signal);
+    }
+  }
+
+  private announce(before: HealthState): void {
+    const { state, reason } = this.health;
+    if (state === 'live') {
+      if (before !== 'waiting') this.view.renewHolds(performance.now());
+      this.log.info('the registry is live');
+    } else this.log.warn({ reason }, `the registry is ${state}`);
+    this.targets.beat();
+    this.reportCensus();
+  }
+
+  private reportCensus(): void {
+    const ageMs = this.health.ageMs(performance.now());
+    this.observer.census({
+      state: this.health.state,
+      instances: this.view.statusCounts(),
+      services: this.view.serviceCount,
+      heldRemovals: this.view.heldCount,
+      registryAgeSeconds: ageMs === undefined ? undefined : ageMs / 1000,
+    });
+  }
+
+  private heartbeatHealth(): HeartbeatHealth {
+    const { state, reason, hiddenDelayMs } = this.health;
+    return {
+      state: state === 'waiting' ? 'lost' : state,
+      reason,
+      registryAgeMs: Math.round(this.health.ageMs(performance.now()) ?? 0),
+      hiddenDelayMs,
+      heldRemovals: this.view.heldCount,
+    };
+  }
+}

@@ -1,0 +1,92 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Change, Instance } from '../../common/instance.ts';
+
+/**
+ * What has been said to the agent, and what is to be said next. Additions and changes are said at
+ * once. A removal waits: writers replace a node by deleting and creating it (a new session, a
+ * configurator, a restart), and within the delay the endpoint comes back. A removal also waits while
+ * the registry cannot be read: the second half of such a replacement may be what was missed.
+ *
+ * Pure but for its state: the time is an argument, `performance.now()` milliseconds.
+ */
+export class Emission {
+  private readonly removalDelayMs: number;
+  private readonly said = new Map<string, Instance>();
+  /** In the order in which they fall due, since all wait equally long. */
+  private leaving = new Map<string, Departure>();
+  private isHeld = false;
+
+  /** @param removalDelayMs how long an endpoint may be away before that is said */
+  constructor(removalDelayMs: number) {
+    this.removalDelayMs = removalDelayMs;
+  }
+
+  /** The endpoint is this now, or not there. Returns the change that is to be said now, if any. */
+  update(id: string, current: Instance | undefined, now: number): Change | undefined {
+    const said = this.said.get(id);
+    if (current === undefined) {
+      if (said !== undefined && !this.leaving.has(id)) {
+        this.leaving.set(id, { dueAt: now + this.removalDelayMs, observedAt: now });
+      }
+      return undefined;
+    }
+    this.leaving.delete(id);
+    if (said === current) return undefined;
+    this.said.set(id, current);
+    return said !== undefined && isDeepStrictEqual(said, current)
+      ? undefined
+      : { kind: 'upsert', instance: current };
+  }
+
+  /** The removals that have waited long enough, and when the first of them was observed. */
+  takeDue(now: number): { readonly changes: readonly Change[]; readonly observedAt: number } {
+    const changes: Change[] = [];
+    let observedAt = now;
+    if (this.isHeld) return { changes, observedAt };
+    for (const [id, departure] of this.leaving) {
+      if (departure.dueAt > now) break;
+      this.leaving.delete(id);
+      this.said.delete(id);
+      observedAt = Math.min(observedAt, departure.observedAt);
+      changes.push({ kind: 'removal', id });
+    }
+    return { changes, observedAt };
+  }
+
+  /** When the next removal falls due, or undefined when none waits or all are held. */
+  nextDueAt(): number | undefined {
+    if (this.isHeld) return undefined;
+    for (const departure of this.leaving.values()) return departure.dueAt;
+    return undefined;
+  }
+
+  /** Removals wait from here on, however long. */
+  hold(): void {
+    this.isHeld = true;
+  }
+
+  /** The registry is being read again: what still waits waits its full delay from now. */
+  resume(now: number): void {
+    if (!this.isHeld) return;
+    this.isHeld = false;
+    const dueAt = now + this.removalDelayMs;
+    this.leaving = new Map(
+      Array.from(this.leaving, ([id, { observedAt }]) => [id, { dueAt, observedAt }]),
+    );
+  }
+
+  /** Everything that has been said and not taken back; a map of its own. */
+  instances(): Map<string, Instance> {
+    return new Map(this.said);
+  }
+
+  /** How many endpoints have been said and not taken back. */
+  get size(): number {
+    return this.said.size;
+  }
+}
+
+interface Departure {
+  readonly dueAt: number;
+  readonly observedAt: number;
+}

@@ -1,0 +1,59 @@
+import { parentPath } from './paths.ts';
+
+/**
+ * The paths that may not be read, and for how long that is believed. A driver reports each of them
+ * with every snapshot, before it, and whenever it meets one in between. What lies at or below such a
+ * path is missing from a snapshot without having gone.
+ */
+export class HiddenPaths {
+  /** By path: whether it was reported since the last snapshot. */
+  private readonly paths = new Map<string, boolean>();
+
+  get size(): number {
+    return this.paths.size;
+  }
+
+  add(path: string): void {
+    this.paths.set(path, true);
+  }
+
+  /** The node has been read after all: neither it nor what is above it counts as hidden now. */
+  delete(path: string): void {
+    if (this.paths.size === 0) return;
+    for (let at = path; ; at = parentPath(at)) {
+      this.paths.delete(at);
+      if (at === '/') return;
+    }
+  }
+
+  /** A snapshot has come: what was not reported since the one before can be read again. */
+  renew(): void {
+    for (const [path, isRecent] of this.paths) {
+      if (isRecent) this.paths.set(path, false);
+      else this.paths.delete(path);
+    }
+  }
+
+  /** Whether the path or one above it may not be read. */
+  covers(path: string): boolean {
+    if (this.paths.size === 0) return false;
+    for (let at = path; ; at = parentPath(at)) {
+      if (this.paths.has(at)) return true;
+      if (at === '/') return false;
+    }
+  }
+
+  /** For the operator; names one of them without the names of leaves, which may hold secrets. */
+  describe(): string {
+    for (const path of this.paths.keys()) {
+      const others = this.paths.size === 1 ? '' : ` and ${this.paths.size - 1} more`;
+      return `no permission to read ${withoutLeaf(path)}${others}`;
+    }
+    return '';
+  }
+}
+
+function withoutLeaf(path: string): string {
+  const at = path.indexOf('/providers/');
+  return at < 0 ? path : path.slice(0, at + '/providers'.length);
+}

@@ -1,0 +1,110 @@
+import type { Change, Instance } from '../../common/instance.ts';
+import type { SourceEvent } from '../source.ts';
+
+/**
+ * What waits for the reader of a source. However slow the reader, at most one event of each sort
+ * waits: a later snapshot replaces what waited, later changes are merged into it (the last word on
+ * an instance counts), and trouble is forgotten as soon as the registry has spoken again.
+ */
+export class Mailbox {
+  private data: Data | undefined;
+  private confirmedAt: number | undefined;
+  private trouble: SourceEvent | undefined;
+  private end: { readonly error: unknown } | 'closed' | undefined;
+  private wake: (() => void) | undefined;
+
+  /** The map is the mailbox's from here on, and its reader's after that. */
+  putSnapshot(instances: Map<string, Instance>, observedAt: number): void {
+    this.data = { kind: 'snapshot', instances, observedAt };
+    this.confirmedAt = undefined;
+    this.putData();
+  }
+
+  putChanges(changes: readonly Change[], observedAt: number): void {
+    this.data ??= { kind: 'changes', byId: new Map(), observedAt };
+    for (const change of changes) merge(this.data, change);
+    if (this.data.kind === 'changes') {
+      this.data.observedAt = Math.min(this.data.observedAt, observedAt);
+    }
+    this.putData();
+  }
+
+  /** What is known holds. */
+  putConfirmed(observedAt: number): void {
+    this.confirmedAt = observedAt;
+    this.putData();
+  }
+
+  putTrouble(kind: 'lost' | 'suspect', reason: string): void {
+    this.trouble = { kind, reason };
+    this.wake?.();
+  }
+
+  /** No more events: the reader ends, and what waits is dropped. */
+  close(): void {
+    this.end ??= 'closed';
+    this.wake?.();
+  }
+
+  /** The reader's next call rejects. */
+  fail(error: unknown): void {
+    this.end = { error };
+    this.wake?.();
+  }
+
+  /** The next event, or undefined after the end. One reader at a time. */
+  async next(): Promise<SourceEvent | undefined> {
+    for (;;) {
+      if (this.end === 'closed') return undefined;
+      if (this.end !== undefined) throw this.end.error;
+      const event = this.take();
+      if (event !== undefined) return event;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      this.wake = undefined;
+    }
+  }
+
+  private putData(): void {
+    this.trouble = undefined;
+    this.wake?.();
+  }
+
+  private take(): SourceEvent | undefined {
+    if (this.data !== undefined) {
+      const event = toEvent(this.data);
+      this.data = undefined;
+      return event;
+    }
+    if (this.confirmedAt !== undefined) {
+      const observedAt = this.confirmedAt;
+      this.confirmedAt = undefined;
+      return { kind: 'changes', changes: [], observedAt };
+    }
+    const trouble = this.trouble;
+    this.trouble = undefined;
+    return trouble;
+  }
+}
+
+type Data =
+  | {
+      readonly kind: 'snapshot';
+      readonly instances: Map<string, Instance>;
+      readonly observedAt: number;
+    }
+  | { readonly kind: 'changes'; readonly byId: Map<string, Change>; observedAt: number };
+
+function merge(data: Data, change: Change): void {
+  const id = change.kind === 'upsert' ? change.instance.id : change.id;
+  if (data.kind === 'changes') data.byId.set(id, change);
+  else if (change.kind === 'upsert') data.instances.set(id, change.instance);
+  else data.instances.delete(id);
+}
+
+function toEvent(data: Data): SourceEvent {
+  return data.kind === 'snapshot'
+    ? data
+    : { kind: 'changes', changes: [...data.byId.values()], observedAt: data.observedAt };
+}

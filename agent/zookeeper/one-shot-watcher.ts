@@ -1,0 +1,276 @@
+import { TransientError } from '../../common/errors.ts';
+import { CagedClient } from './caged-client.ts';
+import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';
+import { OneShotTree } from './one-shot-tree.ts';
+import { PathQueue } from './path-queue.ts';
+import { toServerPath, fromServerPath } from './paths.ts';
+import { askOnce, findMissing, sync } from './requests.ts';
+import { connectionOptions } from './watch-life.ts';
+import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
+
+const readsInFlightMax = 16;
+const recheckedPathsMax = 100;
+const probeIntervalMaxMs = 3_000;
+
+/**
+ * The view of a server before 3.6: one-shot watches through node-zookeeper-client.
+ *
+ * Each read leaves a watch, each event leads to a new read of that path (coalesced by path),
+ * and the differences between readings are delivered. Reading and arming are one step on the
+ * server, so intermediate states can be missed and the final one cannot.
+ *
+ * The library is caged (caged-client.ts) and supervised: a probe of our own shows that the server
+ * still answers (and keeps the session alive while only events arrive); anything odd ends this life.
+ * What the library cannot do, a short connection of our own does to the same server: `sync` before
+ * the first read, and `missing`.
+ */
+export class OneShotWatcher implements WatchLife {
+  private readonly context: LifeContext;
+  private readonly client: CagedClient;
+  private readonly tree: OneShotTree;
+  private readonly reads: PathQueue;
+  private readonly over = Promise.withResolvers<undefined>();
+  private readonly stopping = new AbortController();
+  private failure: Error | undefined;
+  private defect: Error | undefined;
+  /** Paths whose first reading the snapshot waits for; undefined once it is delivered. */
+  private unread: Set<string> | undefined = new Set();
+  /** What the snapshot will hold, until it is delivered. */
+  private found = new Map<string, Buffer | null>();
+  private startedAt = 0;
+  private answered = 0;
+  private readonly unreadable = new Map<string, number>();
+  private probeSentAt: number | undefined;
+  private readonly timers: NodeJS.Timeout[] = [];
+
+  constructor(context: LifeContext) {
+    this.context = context;
+    const { candidate, target, timing } = context;
+    this.client = new CagedClient(
+      {
+        candidate,
+        sessionTimeoutMs: target.sessionTimeoutMs,
+        connectTimeoutMs: timing.connectTimeoutMs,
+        closeTimeoutMs: timing.closeTimeoutMs,
+        digest: target.digest,
+      },
+      {
+        ready: (sessionTimeoutMs) => {
+          this.guarded(() => {
+            this.start(sessionTimeoutMs);
+          });
+        },
+        event: (serverPath) => {
+          const path = fromServerPath(context.chroot, serverPath);
+          if (path !== undefined && this.tree.has(path)) this.reads.request(path);
+        },
+        ended: (error) => {
+          this.fail(error);
+        },
+      },
+    );
+    this.tree = new OneShotTree(context.interest, {
+      needsRead: (path) => {
+        this.unread?.add(path);
+        this.reads.request(path);
+      },
+      changed: (path, data) => {
+        if (this.unread !== undefined) this.found.set(path, data);
+        else context.deliver({ kind: 'changed', path, data, observedAt: performance.now() });
+      },
+      removed: (path) => {
+        if (this.unread !== undefined) this.found.delete(path);
+        else context.deliver({ kind: 'removed', path, observedAt: performance.now() });
+      },
+    });
+    this.reads = new PathQueue(readsInFlightMax, (path, done) => {
+      this.read(path, done);
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<LifeEnd> {
+    const { chroot, report } = this.context;
+    const isStopped = (): boolean => signal.aborted;
+    const onAbort = (): void => {
+      this.stopping.abort();
+      this.over.resolve(undefined);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (isStopped()) onAbort();
+    try {
+      const checked = await askOnce(
+        connectionOptions(this.context),
+        this.stopping.signal,
+        (connection) => sync(connection, chroot),
+      );
+      if (isStopped()) return { kind: 'stopped' };
+      if (checked.kind === 'failed') {
+        return { kind: 'over', cause: checked.end.kind, error: checked.end.error };
+      }
+      report.zxidSeen(checked.highestZxid);
+      this.client.open();
+      await this.over.promise;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.stopping.abort();
+      for (const timer of this.timers) clearInterval(timer);
+      await this.client.dispose();
+    }
+    if (this.defect !== undefined) throw this.defect;
+    if (isStopped() || this.failure === undefined) return { kind: 'stopped' };
+    return { kind: 'over', cause: 'lost', error: this.failure };
+  }
+
+  async missing(paths: readonly string[]): Promise<ReadonlySet<string>> {
+    const outcome = await askOnce(
+      { ...connectionOptions(this.context), lastZxid: 0n },
+      this.stopping.signal,
+      (connection) => findMissing(connection, this.context.chroot, paths),
+    );
+    if (outcome.kind === 'answered') return outcome.value;
+    throw outcome.end.error;
+  }
+
+  private start(sessionTimeoutMs: number): void {
+    this.startedAt = performance.now();
+    const probeMs = Math.min(sessionTimeoutMs / 3, probeIntervalMaxMs);
+    const deadlineMs = (sessionTimeoutMs * 2) / 3;
+    this.timers.push(
+      setInterval(() => {
+        this.probe(deadlineMs);
+      }, probeMs),
+      setInterval(() => {
+        const paths = [...this.unreadable.keys()].slice(0, recheckedPathsMax);
+        for (const path of paths) this.reads.request(path);
+      }, this.context.timing.recheckIntervalMs),
+    );
+    this.tree.start();
+    this.completeSnapshot();
+  }
+
+  /** One probe at a time; its answer also shows that every event before it has been seen. */
+  private probe(deadlineMs: number): void {
+    const now = performance.now();
+    if (this.probeSentAt !== undefined) {
+      if (now - this.probeSentAt <= deadlineMs) return;
+      const { server } = this.context.candidate;
+      this.fail(
+        new TransientError(`zookeeper ${server}: no answer for ${Math.round(deadlineMs)} ms`),
+      );
+      return;
+    }
+    this.probeSentAt = now;
+    this.client.exists(toServerPath(this.context.chroot, '/'), false, () => {
+      this.probeSentAt = undefined;
+      if (this.unread !== undefined) return;
+      this.guarded(() => {
+        this.context.deliver({ kind: 'confirmed', observedAt: performance.now() });
+      });
+    });
+  }
+
+  /** Reads what a path needs, with watches, one kind after the other. */
+  private read(path: string, done: () => void): void {
+    const serverPath = toServerPath(this.context.chroot, path);
+    const needed = this.tree.readOf(path);
+    const finish = (): void => {
+      this.guarded(() => {
+        done();
+        if (this.unread?.delete(path) === true) this.completeSnapshot();
+      });
+    };
+    const readData = (): void => {
+      this.client.getData(serverPath, (error, data) => {
+        this.apply(path, error, finish, () => {
+          this.tree.found(path, data);
+          finish();
+        });
+      });
+    };
+    if (needed?.children === true) {
+      this.client.getChildren(serverPath, (error, names) => {
+        this.apply(path, error, finish, () => {
+          this.tree.listed(path, names);
+          if (needed.data) readData();
+          else finish();
+        });
+      });
+    } else if (needed?.data === true) {
+      readData();
+    } else if (needed?.existence === true) {
+      this.client.exists(serverPath, true, (error) => {
+        this.apply(path, error, finish, () => {
+          this.tree.found(path, null);
+          finish();
+        });
+      });
+    } else {
+      finish();
+    }
+  }
+
+  /** Applies one answer: `onFound`, or what its error code means. */
+  private apply(path: string, error: number, finish: () => void, onFound: () => void): void {
+    this.guarded(() => {
+      if (error === errorCodes.ok || error === errorCodes.noNode) {
+        this.answered += 1;
+        this.unreadable.delete(path);
+        if (error === errorCodes.ok) onFound();
+        else this.awaitCreation(path, finish);
+        return;
+      }
+      if (!isKnownErrorCode(error)) this.context.report.unknownError(error);
+      this.unreadable.set(path, error);
+      if (this.unread === undefined) this.deliverUnreadable(path, error);
+      finish();
+    });
+  }
+
+  private awaitCreation(path: string, finish: () => void): void {
+    if (!this.tree.absent(path)) {
+      finish();
+      return;
+    }
+    this.client.exists(toServerPath(this.context.chroot, path), true, (error) => {
+      if (error === errorCodes.ok) this.reads.request(path);
+      finish();
+    });
+  }
+
+  private completeSnapshot(): void {
+    if (this.unread === undefined || this.unread.size > 0) return;
+    this.unread = undefined;
+    for (const [path, error] of this.unreadable) this.deliverUnreadable(path, error);
+    if (this.answered === 0 && this.unreadable.size > 0) {
+      const { server } = this.context.candidate;
+      this.fail(new TransientError(`zookeeper ${server}: nothing can be read`));
+      return;
+    }
+    const nodes = this.found;
+    this.found = new Map();
+    const count = nodes.size;
+    const observedAt = performance.now();
+    this.context.deliver({ kind: 'snapshot', nodes, observedAt });
+    this.context.report.resynced(count, observedAt - this.startedAt);
+  }
+
+  private deliverUnreadable(path: string, error: number): void {
+    this.context.deliver({ kind: 'unreadable', path, reason: describeErrorCode(error) });
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    this.over.resolve(undefined);
+  }
+
+  /** What our own code throws must not look like a fault of the library. */
+  private guarded(action: () => void): void {
+    if (this.defect !== undefined) return;
+    try {
+      action();
+    } catch (error) {
+      this.defect = error instanceof Error ? error : new Error(String(error));
+      this.over.resolve(undefined);
+    }
+  }
+}

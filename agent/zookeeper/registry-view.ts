@@ -1,0 +1,315 @@
+import type { Logger } from 'pino';
+import { TransientError } from '../../common/errors.ts';
+import type { Change, Instance } from '../../common/instance.ts';
+import { Pause } from '../../common/yielding.ts';
+import type { SourceReport } from '../source.ts';
+import { Emission } from './emission.ts';
+import { EndpointTable } from './endpoints.ts';
+import { HiddenPaths } from './hidden-paths.ts';
+import type { Mailbox } from './mailbox.ts';
+import type { IgnoredKind, Reading } from './reading.ts';
+import type { TreeEvent } from './tree.ts';
+
+/** What a view of a registry is made of. */
+export interface RegistryViewParts {
+  readonly readings: readonly Reading[];
+  readonly removalDelayMs: number;
+  /** Where source events go. */
+  readonly mailbox: Mailbox;
+  readonly report: SourceReport;
+  readonly log: Logger;
+}
+
+/**
+ * From tree events to source events, for one watch. A single change is read, compared and in the
+ * mailbox before the turn of the event loop in which it came is over; a burst of changes that comes
+ * in one turn is one event. A snapshot is worked off in slices; what comes meanwhile waits its turn,
+ * so the order of the driver is kept.
+ */
+export class RegistryView {
+  private readonly parts: RegistryViewParts;
+  private readonly table: EndpointTable;
+  private readonly emission: Emission;
+  private readonly hidden = new HiddenPaths();
+  private readonly seenKinds = new Set<string>();
+  /** Whether a snapshot is being worked off; then events wait in the backlog. */
+  private isBusy = false;
+  private backlog: TreeEvent[] = [];
+  /** Whether a snapshot has been put into the mailbox. */
+  private isHeard = false;
+  /** Whether the tree is being read: false until the first snapshot and after a loss. */
+  private isCurrent = false;
+  private isFlushDue = false;
+  private isClosed = false;
+  /** When the oldest change that waits for the next flush was observed. */
+  private observedAt = Infinity;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: RegistryViewParts) {
+    this.parts = parts;
+    this.emission = new Emission(parts.removalDelayMs);
+    this.table = new EndpointTable(parts.readings, {
+      dropped: (reason, record) => {
+        parts.report.dropped(reason, record);
+        this.noteOnce(reason, () => {
+          parts.log.warn({ reason, record }, 'a record is left out: it cannot be understood');
+        });
+      },
+      ignored: (what, path) => {
+        this.noteIgnored(what, path);
+      },
+    });
+  }
+
+  /** Takes one event of the driver, in its order. Never throws: a defect ends the mailbox. */
+  deliver(event: TreeEvent): void {
+    if (this.isClosed) return;
+    if (this.isBusy) {
+      if (event.kind === 'snapshot') this.backlog = this.backlog.filter(isStillNews);
+      this.backlog.push(event);
+      return;
+    }
+    try {
+      this.apply(event);
+    } catch (error) {
+      this.parts.mailbox.fail(error);
+    }
+  }
+
+  /** Ends all timers; events are not taken any more. */
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+  }
+
+  /**
+   * Which of the ids have no node, by what the tree says live. Throws TransientError while the tree
+   * is not being read. An id whose endpoint is alive or was never known is not in the answer.
+   */
+  async confirmGone(
+    ids: readonly string[],
+    missing: (paths: readonly string[]) => Promise<ReadonlySet<string>>,
+  ): Promise<ReadonlySet<string>> {
+    this.assertCurrent();
+    const pathsById = new Map(
+      ids.flatMap((id) => {
+        const paths = this.table.lastPaths(id);
+        return paths.length === 0 ? [] : [[id, paths] as const];
+      }),
+    );
+    if (pathsById.size === 0) return new Set();
+    const absent = await missing([...new Set([...pathsById.values()].flat())]);
+    this.assertCurrent();
+    const gone = new Set<string>();
+    for (const [id, paths] of pathsById) {
+      const isAlive = this.table.current(id) !== undefined;
+      if (!isAlive && paths.every((path) => absent.has(path))) gone.add(id);
+    }
+    return gone;
+  }
+
+  private assertCurrent(): void {
+    if (!this.isCurrent || this.isBusy || this.isClosed) {
+      throw new TransientError('zookeeper: the tree is not being read at the moment');
+    }
+  }
+
+  private apply(event: TreeEvent): void {
+    switch (event.kind) {
+      case 'snapshot':
+        this.isBusy = true;
+        this.backlog = [event];
+        void this.workOff();
+        return;
+      case 'changed':
+        this.table.set(event.path, event.data);
+        this.hidden.delete(event.path);
+        this.flushSoon(event.observedAt);
+        return;
+      case 'removed':
+        this.table.delete(event.path);
+        this.flushSoon(event.observedAt);
+        return;
+      case 'confirmed':
+        this.confirm(event.observedAt);
+        return;
+      case 'unreadable':
+        this.hidden.add(event.path);
+        this.noteOnce(`hidden ${event.reason}`, () => {
+          this.parts.log.warn({ reason: event.reason }, this.hidden.describe());
+        });
+        this.putHidden();
+        return;
+      case 'lost':
+        if (this.isHeard) this.flush();
+        this.isCurrent = false;
+        this.emission.hold();
+        this.armTimer();
+        this.parts.mailbox.putTrouble('lost', event.reason);
+    }
+  }
+
+  /** The driver says that the view is current, also after a loss that needed no new snapshot. */
+  private confirm(observedAt: number): void {
+    if (!this.isHeard) {
+      this.putHidden();
+      return;
+    }
+    this.isCurrent = true;
+    this.emission.resume(performance.now());
+    this.armTimer();
+    if (this.hidden.size > 0) this.putHidden();
+    else this.parts.mailbox.putConfirmed(observedAt);
+  }
+
+  /** Works off a snapshot and whatever has come behind it, until nothing waits. */
+  private async workOff(): Promise<void> {
+    const pause = new Pause();
+    try {
+      while (this.backlog.length > 0) {
+        const events = this.backlog;
+        this.backlog = [];
+        for (const event of events) {
+          if (this.isClosed) return;
+          if (event.kind === 'snapshot') await this.applySnapshot(event, pause);
+          else this.apply(event);
+          if (pause.isDue()) await pause.turn();
+        }
+      }
+      if (this.isHeard) this.flush();
+    } catch (error) {
+      this.parts.mailbox.fail(error);
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  private async applySnapshot(
+    event: TreeEvent & { readonly kind: 'snapshot' },
+    pause: Pause,
+  ): Promise<void> {
+    this.hidden.renew();
+    for (const [path, data] of event.nodes) {
+      this.table.set(path, data);
+      if (pause.isDue()) await pause.turn();
+    }
+    for (const path of this.table.paths()) {
+      if (!event.nodes.has(path) && !this.hidden.covers(path)) this.table.delete(path);
+      if (pause.isDue()) await pause.turn();
+    }
+    if (this.isClosed) return;
+    if (!this.isHeard && this.isRootHidden()) {
+      this.putHidden();
+      return;
+    }
+    const now = performance.now();
+    this.emission.resume(now);
+    for (const id of this.table.takeMarked()) {
+      this.update(id, now);
+      if (pause.isDue()) await pause.turn();
+    }
+    if (!this.isHeard) this.logFirst(event);
+    this.isHeard = true;
+    this.isCurrent = true;
+    this.observedAt = Infinity;
+    this.parts.mailbox.putSnapshot(this.emission.instances(), event.observedAt);
+    this.putHidden();
+  }
+
+  /** A first reading without a whole root would say that everything below it is gone. */
+  private isRootHidden(): boolean {
+    return this.parts.readings.some(({ roots }) => roots.some((root) => this.hidden.covers(root)));
+  }
+
+  private flushSoon(observedAt: number): void {
+    this.observedAt = Math.min(this.observedAt, observedAt);
+    if (this.isFlushDue || this.isBusy) return;
+    this.isFlushDue = true;
+    queueMicrotask(() => {
+      this.isFlushDue = false;
+      this.flushAlone(0);
+    });
+  }
+
+  /** A flush of its own turn. One that is due during a snapshot is done at the snapshot's end. */
+  private flushAlone(dueAt: number): void {
+    if (this.isBusy || !this.isHeard || this.isClosed) return;
+    try {
+      this.flush(dueAt);
+    } catch (error) {
+      this.parts.mailbox.fail(error);
+    }
+  }
+
+  /** Says what has changed, and the removals that have waited long enough. */
+  private flush(dueAt = 0): void {
+    const now = Math.max(performance.now(), dueAt);
+    const changes: Change[] = [];
+    for (const id of this.table.takeMarked()) {
+      const change = this.update(id, now);
+      if (change !== undefined) changes.push(change);
+    }
+    let { observedAt } = this;
+    this.observedAt = Infinity;
+    const due = this.emission.takeDue(now);
+    if (due.changes.length > 0) {
+      changes.push(...due.changes);
+      observedAt = Math.min(observedAt, due.observedAt);
+    }
+    this.armTimer();
+    if (changes.length === 0) return;
+    this.parts.mailbox.putChanges(changes, Math.min(observedAt, now));
+    this.putHidden();
+  }
+
+  private update(id: string, now: number): Change | undefined {
+    const current: Instance | undefined = this.table.current(id);
+    if (current !== undefined) this.table.settle(id);
+    return this.emission.update(id, current, now);
+  }
+
+  private armTimer(): void {
+    clearTimeout(this.timer);
+    const dueAt = this.emission.nextDueAt();
+    if (dueAt === undefined || this.isClosed) return;
+    this.timer = setTimeout(
+      () => {
+        this.flushAlone(dueAt);
+      },
+      Math.max(0, dueAt - performance.now()),
+    );
+  }
+
+  /** As long as something is hidden, whatever is said, the registry is not wholly believed. */
+  private putHidden(): void {
+    if (this.hidden.size === 0) return;
+    const waits = this.isHeard
+      ? ''
+      : ': nothing is published before it can be read (grant read permission, or leave the root out)';
+    this.parts.mailbox.putTrouble('suspect', `zookeeper: ${this.hidden.describe()}${waits}`);
+  }
+
+  private noteIgnored(what: IgnoredKind, path: string): void {
+    if (what === 'directory') return;
+    this.noteOnce(what, () => {
+      const record = path.slice(0, path.lastIndexOf('/'));
+      this.parts.log.info({ kind: what, record }, 'nodes of this kind are left alone');
+    });
+  }
+
+  private noteOnce(what: string, note: () => void): void {
+    if (this.seenKinds.has(what)) return;
+    this.seenKinds.add(what);
+    note();
+  }
+
+  private logFirst(event: TreeEvent & { readonly kind: 'snapshot' }): void {
+    const { size } = this.emission;
+    this.parts.log.info({ nodes: event.nodes.size, instances: size }, 'the registry has been read');
+  }
+}
+
+/** Whether an event that waits still says something when a newer snapshot stands behind it. */
+function isStillNews(event: TreeEvent): boolean {
+  return event.kind === 'unreadable';
+}

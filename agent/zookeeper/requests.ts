@@ -1,0 +1,96 @@
+import { TransientError } from '../../common/errors.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionEnd, ConnectionOptions } from './connection.ts';
+import { describeErrorCode, errorCodes } from './error-codes.ts';
+import { toServerPath } from './paths.ts';
+import { encodeRead, encodeSync, opcodes } from './wire.ts';
+
+/**
+ * Questions that stand for themselves, where order does not matter and promises are fine.
+ */
+
+const existsInFlightMax = 256;
+
+/** Asks the server to catch up with its leader. Rejects with TransientError. */
+export async function sync(connection: Connection, chroot: string): Promise<void> {
+  const path = toServerPath(chroot, '/');
+  const error = await errorOf(connection, (xid) => encodeSync(xid, path));
+  if (error !== errorCodes.ok) {
+    throw new TransientError(`zookeeper: sync: ${describeErrorCode(error)}`);
+  }
+}
+
+/**
+ * Which of the paths do not exist, as of a sync before it. A path that cannot be asked about is
+ * taken to exist. Rejects with TransientError when the connection ends.
+ */
+export async function findMissing(
+  connection: Connection,
+  chroot: string,
+  paths: readonly string[],
+): Promise<ReadonlySet<string>> {
+  await sync(connection, chroot);
+  const missing = new Set<string>();
+  for (let start = 0; start < paths.length; start += existsInFlightMax) {
+    await Promise.all(
+      paths.slice(start, start + existsInFlightMax).map(async (path) => {
+        const serverPath = toServerPath(chroot, path);
+        const error = await errorOf(connection, (xid) =>
+          encodeRead(xid, opcodes.exists, serverPath),
+        );
+        if (error === errorCodes.noNode) missing.add(path);
+      }),
+    );
+  }
+  return missing;
+}
+
+function errorOf(connection: Connection, encode: (xid: number) => Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    connection.request(encode, (error) => resolve(error), reject);
+  });
+}
+
+/** What came of a connection of its own for a few questions. */
+export type Outcome<T> =
+  | { readonly kind: 'answered'; readonly value: T; readonly highestZxid: bigint }
+  | { readonly kind: 'failed'; readonly end: ConnectionEnd };
+
+/**
+ * Opens a connection, asks, and closes it again. An abort counts as a failure of kind `closed`.
+ * Rejects only if `ask` rejects with a defect.
+ */
+export async function askOnce<T>(
+  options: ConnectionOptions,
+  signal: AbortSignal,
+  ask: (connection: Connection) => Promise<T>,
+): Promise<Outcome<T>> {
+  const ready = Promise.withResolvers<undefined>();
+  const ended = Promise.withResolvers<ConnectionEnd>();
+  const connection = new Connection(options, {
+    ready: () => ready.resolve(undefined),
+    event: () => undefined,
+    pong: () => undefined,
+    ended: (end) => ended.resolve(end),
+  });
+  const onAbort = (): void => void connection.close();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    connection.open();
+    if (signal.aborted) void connection.close();
+    const failed = ended.promise.then((end) => ({ kind: 'failed', end }) as const);
+    const answered = ready.promise.then(async () => {
+      const value = await ask(connection);
+      return { kind: 'answered', value, highestZxid: connection.highestZxid } as const;
+    });
+    return await Promise.race([failed, answered.catch(askingFailed)]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    await connection.close();
+  }
+}
+
+function askingFailed(error: unknown): { readonly kind: 'failed'; readonly end: ConnectionEnd } {
+  if (error instanceof TransientError) return { kind: 'failed', end: { kind: 'lost', error } };
+  throw error;
+}

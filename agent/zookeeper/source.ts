@@ -1,0 +1,184 @@
+import type { Logger } from 'pino';
+import { TransientError } from '../../common/errors.ts';
+import type { Instance } from '../../common/instance.ts';
+import type { RegistryId } from '../../common/registry.ts';
+import type { Source, SourceEvent, SourceReport } from '../source.ts';
+import { createTreeWatcher } from './driver.ts';
+import type { TreeReport } from './driver.ts';
+import { createDubboReading } from './dubbo.ts';
+import { Mailbox } from './mailbox.ts';
+import { combineInterest } from './reading.ts';
+import type { Reading } from './reading.ts';
+import { RegistryView } from './registry-view.ts';
+import { Sharing } from './sharing.ts';
+import { createSpringCloudReading } from './spring-cloud.ts';
+import type { TreeInterest, TreeWatcher, ZooKeeperTarget } from './tree.ts';
+
+/** How a ZooKeeper ensemble is read as a registry. */
+export interface ZooKeeperOptions {
+  readonly registry: RegistryId;
+  readonly target: ZooKeeperTarget;
+  /** Roots of Dubbo's interface-level registry. No root may be or lie below another one. */
+  readonly dubboRoots: readonly string[];
+  /** Roots of Spring Cloud's (and Dubbo 3's) instances. */
+  readonly serviceRoots: readonly string[];
+  /** Dubbo interfaces that are never shown. */
+  readonly hiddenInterfaces: readonly string[];
+  /** URL parameters of a Dubbo provider that become labels. Secrets never do. */
+  readonly dubboLabelKeys: readonly string[];
+  /** Metadata of a Spring Cloud instance that becomes labels. Secrets never do. */
+  readonly metadataLabelKeys: readonly string[];
+  /** Region by zone, for instances that name their zone only. */
+  readonly zones: Readonly<Record<string, string>>;
+  /** How long an endpoint must have been away before that is said, milliseconds. */
+  readonly removalDelayMs: number;
+}
+
+/** Everything but which ensemble it is. */
+export const defaultZooKeeperOptions: Omit<ZooKeeperOptions, 'registry' | 'target'> = {
+  dubboRoots: ['/dubbo'],
+  serviceRoots: ['/services'],
+  hiddenInterfaces: [
+    'com.alibaba.dubbo.monitor.MonitorService',
+    'com.alibaba.dubbo.registry.RegistryService',
+    'org.apache.dubbo.metadata.MetadataService',
+    'org.apache.dubbo.metadata.MetadataServiceV2',
+    'org.apache.dubbo.monitor.MetricsService',
+    'org.apache.dubbo.monitor.MonitorService',
+    'org.apache.dubbo.registry.RegistryService',
+  ],
+  dubboLabelKeys: ['application', 'dubbo.tag', 'release'],
+  metadataLabelKeys: ['cluster', 'group', 'profile', 'version'],
+  zones: {},
+  removalDelayMs: 100,
+};
+
+/**
+ * A source that reads an ensemble. Throws ConfigurationError when the servers cannot be understood
+ * or the roots cannot be used together. Does not connect before it is watched. A report that also
+ * has what the driver tells (TreeReport) is told it.
+ */
+export function createZooKeeperSource(
+  options: ZooKeeperOptions,
+  report: SourceReport & Omit<TreeReport, 'connected'>,
+  log: Logger,
+): Source {
+  const tree = createTreeWatcher(options.target, report, log);
+  return createTreeSource(tree, options, report, log);
+}
+
+/** The same over a tree watcher of the caller's. */
+export function createTreeSource(
+  tree: TreeWatcher,
+  options: Omit<ZooKeeperOptions, 'target'>,
+  report: SourceReport,
+  log: Logger,
+): Source {
+  return new TreeSource(tree, options, report, log);
+}
+
+class TreeSource implements Source {
+  private readonly tree: TreeWatcher;
+  private readonly readings: readonly Reading[];
+  private readonly interest: TreeInterest;
+  private readonly options: Omit<ZooKeeperOptions, 'target'>;
+  private readonly report: SourceReport;
+  private readonly log: Logger;
+  private view: RegistryView | undefined;
+
+  constructor(
+    tree: TreeWatcher,
+    options: Omit<ZooKeeperOptions, 'target'>,
+    report: SourceReport,
+    log: Logger,
+  ) {
+    this.tree = tree;
+    this.options = options;
+    this.report = report;
+    this.log = log;
+    this.readings = createReadings(options);
+    this.interest = combineInterest(this.readings);
+  }
+
+  async *watch(signal: AbortSignal): AsyncGenerator<SourceEvent, void, void> {
+    const mailbox = new Mailbox();
+    const { readings, report, log } = this;
+    const { removalDelayMs } = this.options;
+    const view = new RegistryView({ readings, removalDelayMs, mailbox, report, log });
+    const left = new AbortController();
+    const ended = AbortSignal.any([signal, left.signal]);
+    this.view = view;
+    report.hiddenDelay(0);
+    const driving = this.tree
+      .watch(
+        this.interest,
+        (event) => {
+          view.deliver(event);
+        },
+        ended,
+      )
+      .then(
+        () => {
+          mailbox.close();
+        },
+        (error: unknown) => {
+          mailbox.fail(error);
+        },
+      );
+    try {
+      for (;;) {
+        const event = await mailbox.next();
+        if (event === undefined) return;
+        yield event;
+      }
+    } finally {
+      view.close();
+      this.view = undefined;
+      left.abort();
+      await driving;
+    }
+  }
+
+  /**
+   * One ensemble has one truth, so a mass removal has no second witness in it: re-reading after a
+   * mass expiry of sessions only repeats it, and the hold time decides.
+   */
+  async confirmGone(
+    instances: readonly Instance[],
+    scale: 'single' | 'mass',
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<string>> {
+    if (scale === 'mass') return new Set();
+    const { view } = this;
+    if (view === undefined || signal.aborted) {
+      throw new TransientError(`zookeeper ${this.options.registry}: not being watched`);
+    }
+    return await view.confirmGone(
+      instances.map((instance) => instance.id),
+      (paths) => this.tree.missing(paths),
+    );
+  }
+}
+
+function createReadings(options: Omit<ZooKeeperOptions, 'target'>): readonly Reading[] {
+  const sharing = new Sharing();
+  const { zones } = options;
+  return [
+    createDubboReading(
+      {
+        roots: options.dubboRoots.map(trimRoot),
+        hiddenInterfaces: options.hiddenInterfaces,
+        labelKeys: options.dubboLabelKeys,
+      },
+      sharing,
+    ),
+    createSpringCloudReading(
+      { roots: options.serviceRoots.map(trimRoot), labelKeys: options.metadataLabelKeys, zones },
+      sharing,
+    ),
+  ];
+}
+
+function trimRoot(root: string): string {
+  return root.length > 1 ? root.replace(/\/+$/, '') : root;
+}

@@ -1,0 +1,71 @@
+import type { RegistryView, ServiceView, SubscriberView } from './view.ts';
+
+/** One thing that an operator should look at. */
+export interface AttentionPoint {
+  readonly tone: 'bad' | 'warn';
+  readonly word: string;
+  readonly text: string;
+}
+
+interface Looked {
+  readonly isComplete: boolean;
+  readonly registries: readonly RegistryView[];
+  readonly subscribers: readonly SubscriberView[];
+}
+
+/** What needs attention, the worst first. Pure. */
+export function attentionOf(status: Looked, services: readonly ServiceView[]): AttentionPoint[] {
+  const expected = status.registries.filter(({ isExpected }) => isExpected);
+  return [
+    ...silence(status.isComplete, expected),
+    ...expected.flatMap(guards),
+    ...expected.flatMap(staleness),
+    ...status.registries.filter(({ isExpected }) => !isExpected).map(unexpected),
+    ...conflicts(services),
+  ];
+}
+
+function silence(isComplete: boolean, expected: readonly RegistryView[]): AttentionPoint[] {
+  if (isComplete) return [];
+  const missing = expected.filter(({ isHeard }) => !isHeard).map(({ id }) => id);
+  const text = `Waiting for ${missing.join(', ')}. A partial answer would delete live services in an istiod that merely reconnected.`;
+  return [{ tone: 'bad', word: 'silent', text }];
+}
+
+function guards(registry: RegistryView): AttentionPoint[] {
+  const points: AttentionPoint[] = [];
+  if (registry.heldRemovals > 0) {
+    const text = `${registry.id}: ${registry.heldRemovals} removals held back here. ${registry.guardReason}`;
+    points.push({ tone: 'warn', word: 'guard', text });
+  }
+  for (const { agentId, heldRemovals } of registry.agents) {
+    if (heldRemovals === 0) continue;
+    const text = `${registry.id}: ${heldRemovals} removals held back by agent ${agentId}.`;
+    points.push({ tone: 'warn', word: 'guard', text });
+  }
+  return points;
+}
+
+function staleness(registry: RegistryView): AttentionPoint[] {
+  if (registry.state === 'live' || !registry.isHeard) return [];
+  const reasons = registry.agents.map(({ agentId, reason }) =>
+    reason === '' ? '' : `${agentId}: ${reason}`,
+  );
+  const why = reasons.filter((reason) => reason !== '').join('; ');
+  const text = `${registry.id}: its last good data is served. ${why === '' ? 'No agent speaks for it.' : why}`;
+  return [{ tone: 'warn', word: registry.state, text }];
+}
+
+function unexpected(registry: RegistryView): AttentionPoint {
+  const text = `${registry.id} is fed but not among --expect: it is shown, not served.`;
+  return { tone: 'warn', word: 'not served', text };
+}
+
+function conflicts(services: readonly ServiceView[]): AttentionPoint[] {
+  const hosts = services.filter((service) => service.conflicts.length > 0);
+  const first = hosts[0];
+  if (first === undefined) return [];
+  const others = hosts.length === 1 ? '' : ` and ${hosts.length - 1} more`;
+  const text = `${first.host}${others}: registries disagree; settled by precedence.`;
+  return [{ tone: 'warn', word: 'conflict', text }];
+}

@@ -1,0 +1,176 @@
+import type { Instance, Port, ServiceKey } from '../common/instance.ts';
+import { cutLabel, encodeLabel, isPlainLabel } from './host-label.ts';
+import { isKnownProtocol } from './protocols.ts';
+
+/**
+ * Which host a port of an instance stands under. A host is a pure function of the service key, the
+ * protocol and the Dubbo tag, never of which other hosts exist; different keys have different hosts
+ * (but names that differ in case alone are one: registries and DNS take them for one).
+ *
+ * - an application: `<name>.<domain>`; its secure port: `secure.<name>.<domain>`; a second
+ *   protocol of the same instance: `<protocol>.<name>.<domain>`;
+ * - a Dubbo interface: `<interface>[.g-<group>][.v-<version>].dubbo.<domain>`, dots of the version
+ *   as dashes (and its dashes as dots, then escaped); a protocol other than `dubbo`: `<protocol>.` in front;
+ * - a Dubbo endpoint with a tag: `<tag>.` in front of that, since a consumer without a tag never
+ *   calls a tagged provider.
+ *
+ * Group, version and tag are case-sensitive, and every label is escaped as in host-label.ts. Names that
+ * would read like a generated part are told apart by *forcing* the escape of a label:
+ * - of an application: the last label `dubbo`, and of several labels the first, if it is a protocol or
+ *   `secure`;
+ * - of an interface: a last label that begins with `g-` or `v-`; of several labels the first, if it is a
+ *   protocol, or if it could be a tag in front of a name (it is not a usual first label such as
+ *   `com`, but the second is, or is a protocol).
+ * A tag is written plainly in front of interfaces that begin with a usual first label, if it is
+ * neither such a label nor a protocol; otherwise it carries the mark `--t`. A protocol that is not known
+ * carries the mark `--p`.
+ *
+ * A host longer than 240 characters is cut to one label with a hash (under `dubbo.` where it applies).
+ */
+export interface Placement {
+  readonly host: string;
+  /** As the registry knows it, lower case. */
+  readonly protocol: string;
+  /** Undefined when the instance has no port: it keeps its service known, but is no endpoint. */
+  readonly port: Port | undefined;
+}
+
+/** The label by which a Dubbo provider says its tag. */
+export const tagLabel = 'dubbo.tag';
+
+const hostLengthMax = 240;
+const cacheLengthMax = 200_000;
+
+const usualFirstLabels = new Set(
+  (
+    'com org net io cn edu gov mil int info biz name co de fr uk jp kr ru br us eu au ca nl se fi es ' +
+    'pl cz ch be dk tw hk sg me tv cc ai java javax jakarta'
+  ).split(' '),
+);
+
+/** Finds hosts, remembering those that it has computed. */
+export class HostNames {
+  private readonly domain: string;
+  private readonly known = new Map<string, string>();
+
+  /** @param domain the DNS domain under which all hosts stand, at most 100 characters */
+  constructor(domain: string) {
+    this.domain = domain;
+  }
+
+  /** Where the ports of an instance stand: nowhere if its service has no name. */
+  placements(instance: Instance): readonly Placement[] {
+    const { service, ports } = instance;
+    if (service.name === '') return [];
+    const tag = service.kind === 'dubbo' ? (instance.labels[tagLabel] ?? '').trim() : '';
+    const primary = primaryProtocol(service, ports);
+    if (ports.length === 0) {
+      return [{ host: this.host(service, '', tag), protocol: primary, port: undefined }];
+    }
+    return ports.map((port) => ({
+      host: this.host(service, port.protocol === primary ? '' : port.protocol, tag),
+      protocol: port.protocol,
+      port,
+    }));
+  }
+
+  private host(service: ServiceKey, prefix: string, tag: string): string {
+    const key = [service.kind, service.name, service.group, service.version, prefix, tag].join(
+      '\u0000',
+    );
+    let host = this.known.get(key);
+    if (host === undefined) {
+      if (this.known.size >= cacheLengthMax) this.known.clear();
+      host = hostOf(service, { prefix, tag }, this.domain);
+      this.known.set(key, host);
+    }
+    return host;
+  }
+}
+
+/** A host by its parts; `prefix` is a protocol or empty. Pure. See the head of this file. */
+export function hostOf(
+  service: ServiceKey,
+  front: { readonly prefix: string; readonly tag: string },
+  domain: string,
+): string {
+  const isDubbo = service.kind === 'dubbo';
+  const labels = isDubbo ? interfaceLabels(service) : applicationLabels(service.name);
+  if (front.prefix !== '') labels.unshift(prefixLabel(front.prefix, isDubbo));
+  if (isDubbo && front.tag !== '') labels.unshift(tagLabelOf(front.tag, service.name));
+  const land = isDubbo ? `dubbo.${domain}` : domain;
+  const host = `${labels.join('.')}.${land}`;
+  if (host.length <= hostLengthMax) return host;
+  return `${cutLabel(host, `host:${labels.join('.')}`)}.${land}`;
+}
+
+function primaryProtocol(service: ServiceKey, ports: readonly Port[]): string {
+  if (service.kind === 'dubbo') return 'dubbo';
+  if (ports.some((port) => port.protocol === 'http')) return 'http';
+  return ports.find((port) => port.protocol !== 'https')?.protocol ?? 'http';
+}
+
+function prefixLabel(protocol: string, isDubbo: boolean): string {
+  if (protocol === 'https' && !isDubbo) return 'secure';
+  return isKnownProtocol(protocol) ? protocol : encodeLabel(protocol, { mark: 'p' });
+}
+
+/** The labels of a name as far as dots can separate them: an empty label makes it all one label. */
+function split(name: string): string[] {
+  const labels = name.toLowerCase().split('.');
+  return labels.includes('') ? [labels.join('.')] : labels;
+}
+
+function applicationLabels(name: string): string[] {
+  const labels = split(name);
+  const [first = ''] = labels;
+  const isForced = labels.length > 1 && (first === 'secure' || isKnownProtocol(first));
+  return labels.map((label, index) =>
+    encodeLabel(label, {
+      isForced: (isForced && index === 0) || (index === labels.length - 1 && label === 'dubbo'),
+    }),
+  );
+}
+
+function interfaceLabels(service: ServiceKey): string[] {
+  const names = split(service.name);
+  const isForced = isInterfacePrefixLike(names);
+  const labels = names.map((label, index) =>
+    encodeLabel(label, {
+      isForced: (isForced && index === 0) || (index === names.length - 1 && /^[gv]-/.test(label)),
+    }),
+  );
+  if (service.group !== '') {
+    labels.push(`g-${encodeLabel(service.group, { isCaseSensitive: true, lengthMax: 61 })}`);
+  }
+  if (service.version !== '') {
+    const swapped = service.version.replace(/[.-]/g, (found) => (found === '.' ? '-' : '.'));
+    labels.push(`v-${encodeLabel(swapped, { isCaseSensitive: true, lengthMax: 61 })}`);
+  }
+  return labels;
+}
+
+/** Whether the first of several labels could be read as a protocol or a tag in front of a name. */
+function isInterfacePrefixLike(labels: readonly string[]): boolean {
+  const [first = '', second = ''] = labels;
+  if (labels.length < 2) return false;
+  if (isInterfacePrefix(first)) return true;
+  if (labels.length < 3 || usualFirstLabels.has(first)) return false;
+  return usualFirstLabels.has(second) || isInterfacePrefix(second);
+}
+
+function isInterfacePrefix(label: string): boolean {
+  return label !== 'dubbo' && isKnownProtocol(label);
+}
+
+function tagLabelOf(tag: string, name: string): string {
+  const labels = split(name);
+  const [first = ''] = labels;
+  const isPlain =
+    isPlainLabel(tag) &&
+    !usualFirstLabels.has(tag) &&
+    !isInterfacePrefix(tag) &&
+    labels.length > 1 &&
+    usualFirstLabels.has(first);
+  return isPlain ? tag : encodeLabel(tag, { isCaseSensitive: true, mark: 't' });
+}

@@ -1,0 +1,340 @@
+import { describeDuration } from '../common/duration.ts';
+import { html, nothing } from '../common/html.ts';
+import type { Markup } from '../common/html.ts';
+import type { HttpReply } from '../common/http-server.ts';
+import { actionButton, describeStatus, fact, pill, renderPage } from '../common/page.ts';
+import { attentionOf } from './attention.ts';
+import type {
+  AgentView,
+  EndpointView,
+  RegistryView,
+  ServiceView,
+  SubscriberView,
+  SubscriptionView,
+} from './view.ts';
+
+/** Everything that stands on the page, taken at one moment. */
+export interface AggregatorStatus {
+  readonly version: string;
+  readonly uptimeMs: number;
+  readonly isComplete: boolean;
+  readonly registries: readonly RegistryView[];
+  readonly serviceCount: number;
+  readonly subscribers: readonly SubscriberView[];
+}
+
+/** The services that are shown, by the filter. */
+export interface ServiceList {
+  readonly filter: string;
+  /** At most `servicesShownMax`. */
+  readonly services: readonly ServiceView[];
+  readonly isCut: boolean;
+}
+
+/** How many services a page shows at most; the filter reaches the rest. */
+export const servicesShownMax = 200;
+const endpointsShownMax = 50;
+const linesShownMax = 20;
+
+/** The aggregator's status page. Pure: equal arguments, equal page. */
+export function renderStatusPage(status: AggregatorStatus, list: ServiceList): HttpReply {
+  return renderPage({
+    title: 'Tributary',
+    header: renderFacts(status),
+    tools: html`<form method="get" role="search">
+      <input
+        type="search"
+        name="filter"
+        value="${list.filter}"
+        placeholder="Filter services by host"
+        aria-label="Filter services by host"
+      />
+    </form>`,
+    content: html`${renderRegistries(status.registries)}${renderSubscribers(status.subscribers)}
+    ${renderAttention(status, list)}${renderServices(status, list)}`,
+  });
+}
+
+function renderFacts(status: AggregatorStatus): Markup {
+  const live = status.registries.filter(({ state }) => state === 'live').length;
+  const instances = status.registries.reduce((sum, { instances: by }) => sum + (by.UP ?? 0), 0);
+  return html`${status.isComplete ? pill('good', 'serving') : pill('warn', 'silent')}
+    ${fact(`of ${status.registries.length} registries live`, live)}
+    ${fact('services', status.serviceCount)} ${fact('instances up', instances)}
+    ${fact('subscribers', status.subscribers.length)}
+    <span class="fact"
+      >up for ${describeDuration(status.uptimeMs)}, version ${status.version}</span
+    >`;
+}
+
+function renderRegistries(registries: readonly RegistryView[]): Markup {
+  const body =
+    registries.length === 0
+      ? html`<p class="empty">None yet.</p>`
+      : html`<div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th>Registry</th>
+                <th>State</th>
+                <th class="n">Confirmed</th>
+                <th class="n">Caches hide</th>
+                <th class="n">Services</th>
+                <th class="n">Up</th>
+                <th>Others</th>
+                <th>Agents</th>
+                <th>Held back</th>
+                <th></th>
+              </tr>
+            </thead>
+            <tbody>
+              ${registries.map(renderRegistry)}
+            </tbody>
+          </table>
+        </div>`;
+  return html`<section>
+    <h2>Registries</h2>
+    ${body}
+  </section>`;
+}
+
+function renderRegistry(registry: RegistryView): Markup {
+  const others = Object.entries(registry.instances).filter(
+    ([status, n]) => status !== 'UP' && n > 0,
+  );
+  const age = registry.ageMs === undefined ? 'never' : `${describeDuration(registry.ageMs)} ago`;
+  return html`<tr>
+    <td class="k">
+      <b>${registry.id}</b><br /><small
+        >${registry.kind}${registry.isExpected ? '' : ', shown only'}</small
+      >
+    </td>
+    <td class="k">${statePill(registry)}</td>
+    <td class="n">${age}</td>
+    <td class="n">
+      ${registry.hiddenDelayMs === 0 ? '–' : `≤ ${describeDuration(registry.hiddenDelayMs)}`}
+    </td>
+    <td class="n">${registry.services}</td>
+    <td class="n">${registry.instances.UP ?? 0}</td>
+    <td class="soft">
+      ${others.map(([status, n]) => `${n} ${describeStatus(status)}`).join(', ')}
+    </td>
+    <td>${registry.agents.map(renderAgent)}</td>
+    <td>${renderHeld(registry)}</td>
+    <td class="k">${renderActions(registry)}</td>
+  </tr>`;
+}
+
+function statePill(registry: RegistryView): Markup {
+  if (!registry.isExpected) return pill('plain', registry.state);
+  const tone = { live: 'good', stale: 'warn', waiting: 'bad' } as const;
+  return pill(tone[registry.state], registry.state);
+}
+
+function renderAgent(agent: AgentView): Markup {
+  const isFine = agent.isConnected && agent.state === 'live';
+  const word = agent.isConnected ? agent.state : 'disconnected';
+  const why = isFine || agent.reason === '' ? nothing : html`<br /><small>${agent.reason}</small>`;
+  return html`<div>${agent.agentId} ${pill(isFine ? 'good' : 'warn', word)}${why}</div>`;
+}
+
+function renderHeld(registry: RegistryView): Markup {
+  const byAgents = registry.agents.reduce((sum, { heldRemovals }) => sum + heldRemovals, 0);
+  const here =
+    registry.heldRemovals === 0
+      ? nothing
+      : html`${pill('warn', `${registry.heldRemovals} removals`)}
+          <small>${registry.guardReason}</small> `;
+  const there =
+    byAgents === 0
+      ? nothing
+      : html`${pill('warn', `${byAgents} removals`)} <small>by its agent</small>`;
+  return html`${here}${there}`;
+}
+
+function renderActions(registry: RegistryView): Markup {
+  const path = `/api/registries/${registry.id}`;
+  const release =
+    registry.heldRemovals === 0
+      ? nothing
+      : actionButton(
+          'Release',
+          `${path}/release`,
+          `Let the removals held for ${registry.id} pass now?`,
+        );
+  const forget = registry.agents.some(({ isConnected }) => isConnected)
+    ? nothing
+    : actionButton(
+        'Forget',
+        `${path}/forget`,
+        `Forget ${registry.id}: withdraw everything it said?`,
+      );
+  return html`${release} ${forget}`;
+}
+
+function renderSubscribers(subscribers: readonly SubscriberView[]): Markup {
+  const body =
+    subscribers.length === 0
+      ? html`<p class="empty">No istiod is connected.</p>`
+      : html`<div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th>Subscriber</th>
+                <th class="n">Connected</th>
+                <th>Acknowledged</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${subscribers.map(renderSubscriber)}
+            </tbody>
+          </table>
+        </div>`;
+  return html`<section class="wide">
+    <h2>Subscribers</h2>
+    ${body}
+  </section>`;
+}
+
+function renderSubscriber(subscriber: SubscriberView): Markup {
+  const told = subscriber.subscriptions.filter(({ pushes }) => pushes > 0).slice(0, linesShownMax);
+  const others = subscriber.subscriptions.length - told.length;
+  const rest =
+    others === 0 ? nothing : html`<div class="soft">${others} more types, nothing sent</div>`;
+  return html`<tr>
+    <td>
+      <b>${subscriber.node === '' ? 'unnamed' : subscriber.node}</b><br /><small
+        >${subscriber.peer}</small
+      >
+    </td>
+    <td class="n">${describeDuration(subscriber.connectedMs)}</td>
+    <td>${told.map(renderSubscription)}${rest}</td>
+  </tr>`;
+}
+
+function renderSubscription(subscription: SubscriptionView): Markup {
+  const type = subscription.typeUrl.slice(subscription.typeUrl.lastIndexOf('.') + 1);
+  const version = subscription.acknowledgedVersion.slice(0, 12);
+  const took =
+    subscription.acknowledgeMs === undefined
+      ? ''
+      : ` in ${describeDuration(subscription.acknowledgeMs)}`;
+  const state = subscription.isInFlight ? pill('warn', 'in flight') : nothing;
+  return html`<div>
+    ${type} <code>${version === '' ? 'nothing yet' : version}</code
+    ><small>${took}, ${subscription.pushes} pushes</small> ${state}
+  </div>`;
+}
+
+function renderAttention(status: AggregatorStatus, list: ServiceList): Markup {
+  const points = attentionOf(status, list.services);
+  const body =
+    points.length === 0
+      ? html`<p class="empty">
+          Nothing: every expected registry is live and nothing is held back.
+        </p>`
+      : html`<ul class="attention">
+          ${points.slice(0, linesShownMax).map(({ tone, word, text }) => html`<li>${pill(tone, word)}${text}</li>`)}
+        </ul>`;
+  return html`<section class="narrow">
+    <h2>Needs attention</h2>
+    ${body}
+  </section>`;
+}
+
+function renderServices(status: AggregatorStatus, list: ServiceList): Markup {
+  const total = list.filter === '' ? status.serviceCount : undefined;
+  const shown = list.services.length;
+  const count = list.isCut
+    ? `the first ${shown}${total === undefined ? '' : ` of ${total}`}; filter to see others`
+    : list.filter === ''
+      ? `${shown}`
+      : `${shown} match`;
+  const body =
+    shown === 0
+      ? html`<p class="empty">${list.filter === '' ? 'None yet.' : 'No host contains this.'}</p>`
+      : html`<div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th>Host</th>
+                <th>Address</th>
+                <th>Port</th>
+                <th>Endpoints, and who vouches for them</th>
+                <th>Not served</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${list.services.map(renderService)}
+            </tbody>
+          </table>
+        </div>`;
+  return html`<section>
+    <h2>Services <small>${count}</small></h2>
+    ${body}
+  </section>`;
+}
+
+function renderService(service: ServiceView): Markup {
+  const conflicts = service.conflicts
+    .slice(0, linesShownMax)
+    .map((line) => html`<div><small>${line}</small></div>`);
+  return html`<tr>
+    <td class="host"><b>${service.host}</b>${conflicts}</td>
+    <td class="k mono">${service.vip}</td>
+    <td class="k">${service.port} <small>${service.protocol}</small></td>
+    <td>${renderEndpoints(service)}</td>
+    <td>${renderWithheld(service)}</td>
+  </tr>`;
+}
+
+function renderEndpoints({ host, endpoints }: ServiceView): Markup {
+  if (endpoints.length === 0) return html`<span class="soft">none: an empty service</span>`;
+  const items = endpoints.slice(0, endpointsShownMax).map(renderEndpoint);
+  const more = endpoints.length - items.length;
+  const rest = more === 0 ? nothing : html`<li class="soft">and ${more} more</li>`;
+  if (endpoints.length <= 3)
+    return html`<ul>
+      ${items}
+    </ul>`;
+  return html`<details id="${`endpoints of ${host}`}">
+    <summary>
+      ${endpoints.length} endpoints <span class="from">${summarizeOrigins(endpoints)}</span>
+    </summary>
+    <ul>
+      ${items}${rest}
+    </ul>
+  </details>`;
+}
+
+function summarizeOrigins(endpoints: readonly EndpointView[]): string {
+  const counts = new Map<string, number>();
+  for (const { provenance } of endpoints) {
+    for (const registry of new Set(provenance.map((origin) => origin.registry))) {
+      counts.set(registry, (counts.get(registry) ?? 0) + 1);
+    }
+  }
+  const parts = [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([registry, n]) => `${n} from ${registry}`);
+  return parts.join(', ');
+}
+
+function renderEndpoint(endpoint: EndpointView): Markup {
+  const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address;
+  const details = [
+    endpoint.locality,
+    endpoint.network === '' ? '' : `network ${endpoint.network}`,
+    endpoint.weight === 0 ? '' : `weight ${endpoint.weight}`,
+  ].filter((detail) => detail !== '');
+  const origins = endpoint.provenance.map(({ registry, instance }) => `${registry} (${instance})`);
+  return html`<li>
+    <span class="mono">${address}:${endpoint.port}</span> <small>${details.join(', ')}</small>
+    <small class="from">${origins.join(', ')}</small>
+  </li>`;
+}
+
+function renderWithheld({ withheld }: ServiceView): Markup {
+  const parts = Object.entries(withheld).filter(([, n]) => n > 0);
+  return html`<small>${parts.map(([why, n]) => `${n} ${describeStatus(why)}`).join(', ')}</small>`;
+}

@@ -1,0 +1,60 @@
+import type { Instance } from '../common/instance.ts';
+import type { AgentIdentity, RegistryHealth } from './contribution.ts';
+
+/**
+ * What one agent has said of a registry and how far it counts. A voice outlives the agent's streams
+ * and, as long as it is needed, the agent.
+ */
+export interface Voice {
+  /** Of its latest stream. Of saved state, the agent id is empty. */
+  identity: AgentIdentity;
+  instances: Map<string, Instance>;
+  /** Whether it has delivered a complete snapshot; then its changes can be applied. */
+  hasSnapshot: boolean;
+  /** The epoch of its latest snapshot, empty before: the first one of an epoch passes the guard. */
+  snapshotEpoch: string;
+  /** Distinguishes its streams: what an older one still does is void. */
+  stream: object | undefined;
+  health: RegistryHealth | undefined;
+  /** `performance.now()` of the health, and of the end of the stream. */
+  healthAt: number;
+  closedAt: number;
+  /** Why the stream ended. */
+  closeReason: string;
+  /** Another one delivered a snapshot and was healthy while this one was not: it counts no more until it is healthy. */
+  isSuperseded: boolean;
+}
+
+/** A voice that has said nothing. */
+export function createVoice(identity: AgentIdentity): Voice {
+  return {
+    identity,
+    instances: new Map(),
+    hasSnapshot: false,
+    snapshotEpoch: '',
+    stream: undefined,
+    health: undefined,
+    healthAt: 0,
+    closedAt: 0,
+    closeReason: '',
+    isSuperseded: false,
+  };
+}
+
+/** Whether it is connected to a registry that is read. Before its first word on that it is believed. */
+export function isHealthy(voice: Voice): boolean {
+  return (
+    voice.stream !== undefined && (voice.health === undefined || voice.health.state === 'live')
+  );
+}
+
+/**
+ * Whose word counts: the healthy ones' if there are any, else that of all that were not superseded, among those
+ * that have delivered a snapshot or (`delivering`) are about to.
+ */
+export function speakers(voices: Iterable<Voice>, delivering?: Voice): readonly Voice[] {
+  const complete = [...voices].filter((voice) => voice.hasSnapshot || voice === delivering);
+  const healthy = complete.filter(isHealthy);
+  const chosen = healthy.length > 0 ? healthy : complete.filter((voice) => !voice.isSuperseded);
+  return chosen.sort((a, b) => (a.identity.agentId < b.identity.agentId ? -1 : 1));
+}

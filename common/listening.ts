@@ -1,0 +1,27 @@
+import type { Server } from 'node:net';
+import { formatHostPort } from './address.ts';
+import type { HostPort } from './address.ts';
+import { errorCode } from './option.ts';
+
+/** A listener could not be opened; the text names the flag that chose its address. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+
+  constructor(flag: string, address: HostPort, cause: unknown) {
+    const code = errorCode(cause);
+    const why = code === 'EADDRINUSE' ? 'the port is in use' : code;
+    super(`${flag}: cannot listen on ${formatHostPort(address)}: ${why}`, { cause });
+  }
+}
+
+/** Binds a server. Rejects with ListenError. */
+export async function listenOn(server: Server, address: HostPort, flag: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const fail = (error: Error): void => reject(new ListenError(flag, address, error));
+    server.once('error', fail);
+    server.listen({ host: address.host, port: address.port }, () => {
+      server.off('error', fail);
+      resolve();
+    });
+  });
+}

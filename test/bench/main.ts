@@ -1,0 +1,139 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { eurekaScenario } from './eureka-scenario.ts';
+import { short, table } from './statistics.ts';
+import { zookeeperScenario } from './zookeeper-scenario.ts';
+import type { ScenarioResult } from './zookeeper-scenario.ts';
+
+/**
+ * `npm run bench`: from a change in a registry to the push at a subscriber, both binaries as
+ * processes, beside the physical floor in the same run. Prints tables and writes JSON to
+ * test/bench/results/. `--quick`: fewer changes; `--size 100x10` (repeatable) and `--only zookeeper|eureka` narrow it.
+ */
+const args = process.argv.slice(2);
+const isQuick = args.includes('--quick');
+const valuesOf = (flag: string): string[] =>
+  args.flatMap((arg, index) => (arg === flag ? [args[index + 1] ?? ''] : []));
+const sizes =
+  valuesOf('--size').length > 0 ? valuesOf('--size') : ['100x10', '1000x10', '10000x10'];
+const only = valuesOf('--only')[0];
+
+const results: ScenarioResult[] = [];
+for (const size of sizes) {
+  const [services = 0, endpoints = 0] = size.split('x').map(Number);
+  const options = {
+    size: { services, endpoints },
+    slowChanges: isQuick ? 8 : 30,
+    fastSeconds: isQuick ? 4 : 10,
+  };
+  for (const [name, scenario] of [
+    ['zookeeper', zookeeperScenario],
+    ['eureka', eurekaScenario],
+  ] as const) {
+    if (only !== undefined && only !== name) continue;
+    process.stderr.write(`${name} ${size} ...\n`);
+    results.push(await scenario(options));
+  }
+}
+
+const [cpu] = cpus();
+const machine = `${cpus().length} x ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 1e9)} GB, Node ${process.version}`;
+const report = [
+  `Machine: ${machine}. Milliseconds unless said otherwise.`,
+  '',
+  '### From the change to the push',
+  '',
+  table(
+    [
+      'registry',
+      'services x endpoints',
+      'changes/s',
+      'p50',
+      'p95',
+      'p99',
+      'floor p50',
+      'floor p99',
+      'p50 / floor',
+      'p99 / floor',
+      'as a debouncing istiod p50',
+      'p99',
+      'pushes',
+      'MB a push',
+      'resent per changed',
+    ],
+    results.flatMap((result) =>
+      result.paced.map((paced) => {
+        const isSlow = paced.changesPerSecond === 1 && result.floor !== undefined;
+        const { floor } = result;
+        return [
+          result.registry,
+          `${result.size.services} x ${result.size.endpoints}`,
+          String(paced.changesPerSecond),
+          short(paced.latency.p50),
+          short(paced.latency.p95),
+          short(paced.latency.p99),
+          isSlow ? short(floor?.p50 ?? NaN) : '',
+          isSlow ? short(floor?.p99 ?? NaN) : '',
+          isSlow ? short(paced.latency.p50 / (floor?.p50 ?? NaN)) : '',
+          isSlow ? short(paced.latency.p99 / (floor?.p99 ?? NaN)) : '',
+          short(paced.debounced.p50),
+          short(paced.debounced.p99),
+          String(paced.pushes),
+          short(paced.bytesPerPush / 1e6),
+          short(paced.resentPerChanged),
+        ];
+      }),
+    ),
+  ),
+  '',
+  '### What it costs',
+  '',
+  table(
+    [
+      'registry',
+      'services x endpoints',
+      'first push',
+      'bytes/endpoint',
+      'idle CPU % agent',
+      'aggregator',
+      'RSS MiB agent',
+      'aggregator',
+      'CPU s/change at 1/s',
+      'at 50/s',
+      'RSS MiB after agent',
+      'aggregator',
+      'loop > 50 ms agent',
+      'aggregator',
+      'longest <= agent',
+      'aggregator',
+    ],
+    results.map((result) => {
+      const [slow, fast] = result.paced;
+      return [
+        result.registry,
+        `${result.size.services} x ${result.size.endpoints}`,
+        short(result.firstPushMs),
+        short(result.bytesPerEndpoint),
+        short(result.idle.agentCpu * 100),
+        short(result.idle.aggregatorCpu * 100),
+        short(result.idle.agentRssMiB),
+        short(result.idle.aggregatorRssMiB),
+        short(slow?.cpuSecondsPerChange ?? NaN),
+        short(fast?.cpuSecondsPerChange ?? NaN),
+        short(fast?.agent.rssMiB ?? NaN),
+        short(fast?.aggregator.rssMiB ?? NaN),
+        String(result.stalls.agent.over50),
+        String(result.stalls.aggregator.over50),
+        short(result.stalls.agent.longestAtMostMs),
+        short(result.stalls.aggregator.longestAtMostMs),
+      ];
+    }),
+  ),
+  '',
+].join('\n');
+
+const folder = new URL('results/', import.meta.url).pathname;
+mkdirSync(folder, { recursive: true });
+writeFileSync(`${folder}latest.json`, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+writeFileSync(`${folder}latest.md`, report);
+process.stdout.write(report);

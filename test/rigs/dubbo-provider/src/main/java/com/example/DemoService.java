@@ -1,0 +1,7 @@
+package com.example;
+
+public interface DemoService {
+    int add(int left, int right);
+
+    String sayHello(String name);
+}

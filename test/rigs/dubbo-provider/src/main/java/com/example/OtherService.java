@@ -1,0 +1,5 @@
+package com.example;
+
+public interface OtherService {
+    String echo(String text);
+}

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { convertRecord } from '../../../../agent/eureka/convert.ts';
+import { localityOf, regionOfZone } from '../../../../agent/eureka/locality.ts';
+import { instanceKey, parseInstanceKey } from '../../../../agent/eureka/record.ts';
+import type { EurekaRecord } from '../../../../agent/eureka/record.ts';
+
+function record(fields: Partial<EurekaRecord> = {}, metadata: object = {}): EurekaRecord {
+  return {
+    app: 'ORDERS',
+    id: 'h1:orders:8080',
+    hostName: 'h1',
+    ipAddr: '10.0.0.1',
+    status: 'UP',
+    action: 'ADDED',
+    port: { number: 8080, enabled: true },
+    securePort: { number: 443, enabled: false },
+    metadata: new Map(Object.entries(metadata)),
+    dataCenter: new Map(),
+    registeredAt: 1,
+    leaseEndsAt: 2,
+    updatedAt: 3,
+    dirtyAt: 4,
+    ...fields,
+  };
+}
+
+const options = { labelKeys: ['version', 'group', 'db.password', 'zone'], zones: { 'az 1': 'r1' } };
+const convert = (fields: Partial<EurekaRecord> = {}, metadata: object = {}) =>
+  convertRecord(record(fields, metadata), options);
+
+test('a record becomes an instance of its application, lower case', () => {
+  assert.deepEqual(
+    convert({}, { version: '1.10', weight: '010', zone: 'eu-west-1a', other: 'x' }),
+    {
+      id: 'ORDERS/h1:orders:8080',
+      service: { kind: 'application', name: 'orders', group: '', version: '' },
+      address: '10.0.0.1',
+      ports: [{ protocol: 'http', number: 8080 }],
+      labels: { version: '1.10', zone: 'eu-west-1a' },
+      locality: 'eu-west-1/eu-west-1a',
+      weight: 10,
+      status: 'UP',
+    },
+  );
+});
+
+test('the address is the IP without brackets, else the host name', () => {
+  assert.equal(convert({ ipAddr: '[2001:db8::1]' }).address, '2001:db8::1');
+  assert.equal(convert({ ipAddr: ' 10.0.0.9 ' }).address, '10.0.0.9');
+  assert.equal(convert({ ipAddr: '' }).address, 'h1');
+});
+
+test('enabled ports count, sorted by protocol, one of each', () => {
+  const secure = { number: 8443, enabled: true };
+  const off = { number: 1, enabled: false };
+  const ports = (fields: Partial<EurekaRecord>, protocol = ''): string =>
+    convert(fields, { 'istio.protocol': protocol })
+      .ports.map((port) => `${port.protocol}:${port.number}`)
+      .join(' ');
+  assert.equal(ports({}), 'http:8080');
+  assert.equal(ports({ securePort: secure }), 'http:8080 https:8443');
+  assert.equal(ports({ port: off, securePort: secure }), 'https:8443');
+  assert.equal(ports({ port: off, securePort: off }), '');
+  assert.equal(ports({ port: undefined, securePort: undefined }), '');
+  assert.equal(ports({}, 'GRPC'), 'grpc:8080');
+  assert.equal(ports({}, 'carrier-pigeon'), 'http:8080');
+  assert.equal(ports({ securePort: secure }, 'https'), 'https:8443');
+  assert.equal(ports({ securePort: secure }, 'tcp'), 'https:8443 tcp:8080');
+  for (const number of [0, -1, 65_536, 1.5, Number.NaN]) {
+    assert.equal(ports({ port: { number, enabled: true } }), '');
+  }
+});
+
+test('labels are what the list allows, never a secret, never null', () => {
+  assert.deepEqual(
+    convert({}, { version: 'null', group: 'g', 'db.password': 'x', token: 'y' }).labels,
+    { group: 'g' },
+  );
+  const keys = [
+    'user',
+    'user.name',
+    'user.password',
+    'apiKey',
+    'private-key',
+    'my_token',
+    'secret',
+  ];
+  const metadata = Object.fromEntries(keys.map((key) => [key, 'x']));
+  const all = convertRecord(record({}, metadata), { labelKeys: keys, zones: {} });
+  assert.deepEqual(all.labels, {});
+});
+
+test('a weight is a positive integer or nothing', () => {
+  const weights = ['5', '007', '0', '-1', '1.5', 'many', '', '99999999999'];
+  assert.deepEqual(
+    weights.map((weight) => convert({}, { weight }).weight),
+    [5, 7, 0, 0, 0, 0, 0, 0],
+  );
+});
+
+test('the region shows in the names of cloud zones only', () => {
+  const zones = {
+    'eu-west-1a': 'eu-west-1',
+    'us-gov-west-1b': 'us-gov-west-1',
+    'us-west-2-lax-1a': 'us-west-2',
+    'ap-southeast-2c': 'ap-southeast-2',
+    'europe-west4-b': 'europe-west4',
+    'westeurope-2': 'westeurope',
+    'eastus2-1': 'eastus2',
+    az1: undefined,
+    'zone-1': undefined,
+    defaultZone: undefined,
+    'eu-west-1': undefined,
+    rack_17: undefined,
+  };
+  for (const [zone, region] of Object.entries(zones))
+    assert.equal(regionOfZone(zone), region, zone);
+});
+
+test('the locality comes from the most explicit source', () => {
+  const locality = (metadata: object, az = ''): string =>
+    localityOf(
+      record({ dataCenter: new Map(az === '' ? [] : [['availability-zone', az]]) }, metadata),
+      options.zones,
+    );
+  assert.equal(locality({ 'istio.locality': 'r/z/s', region: 'x' }), 'r/z/s');
+  assert.equal(locality({ 'istio.locality': 'r//s' }), 'r');
+  assert.equal(locality({ 'istio.locality': '/z', region: 'x' }), 'x');
+  assert.equal(locality({ 'istio.locality': 'a/b/c/d', region: 'x' }), 'x');
+  assert.equal(locality({ region: 'r', zone: 'z', rack: '7' }, 'us-east-1c'), 'r/z/7');
+  assert.equal(locality({ region: 'r', subzone: 's' }), 'r');
+  assert.equal(locality({ zone: 'z' }, 'us-east-1c'), 'us-east-1/us-east-1c');
+  assert.equal(locality({ zone: 'az 1', subzone: 's', rack: '7' }), 'r1/az 1/s');
+  assert.equal(locality({ zone: 'eu-west-1a' }), 'eu-west-1/eu-west-1a');
+  assert.equal(locality({ zone: 'basement' }), '');
+  assert.equal(locality({ zone: 'null', region: ' ' }), '');
+  assert.equal(locality({ zone: 'a/b' }), '');
+  assert.equal(locality({ zone: 'constructor' }), '');
+});
+
+test('an instance key can be taken apart again', () => {
+  assert.equal(instanceKey('orders', 'a/b:1'), 'ORDERS/a/b:1');
+  assert.deepEqual(parseInstanceKey('ORDERS/a/b:1'), { app: 'ORDERS', id: 'a/b:1' });
+  assert.deepEqual(parseInstanceKey(instanceKey('a/b', 'c')), { app: 'A/B', id: 'c' });
+  for (const text of ['', '/', 'A/', '/a', 'A']) assert.equal(parseInstanceKey(text), undefined);
+});

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RegistryHealth } from '../../../agent/registry-health.ts';
+
+test('a registry is live from its first snapshot on, and again after each word of it', () => {
+  const health = new RegistryHealth();
+  assert.deepStrictEqual([health.state, health.ageMs(5)], ['waiting', undefined]);
+  assert.equal(health.note({ kind: 'changes', changes: [], observedAt: 1 }), false);
+  assert.equal(health.note({ kind: 'lost', reason: 'away' }), true);
+  assert.equal(health.note({ kind: 'lost', reason: 'still away' }), false);
+  assert.deepStrictEqual([health.state, health.reason], ['lost', 'still away']);
+  assert.equal(health.note({ kind: 'snapshot', instances: new Map(), observedAt: 10 }), true);
+  assert.deepStrictEqual([health.state, health.reason, health.ageMs(15)], ['live', '', 5]);
+  assert.equal(health.note({ kind: 'suspect', reason: 'empty' }), true);
+  assert.equal(health.ageMs(20), 10);
+  assert.equal(health.note({ kind: 'changes', changes: [], observedAt: 30 }), true);
+  assert.equal(health.ageMs(31), 1);
+});
