@@ -137,15 +137,18 @@ const feedOptions = {
     description: 'aggregators; each is fed at every address its name resolves to',
     format: (value) => value.map(({ host, port }) => `${host}:${port}`),
   }),
-  agentId: textOr(
-    {
-      group: feed,
-      description: 'name of this agent, stable over restarts, unique among those of its registry',
-      placeholder: 'NAME',
-    },
-    hostname(),
-    z.string().min(1, 'expected a name').max(253, 'expected at most 253 characters'),
-  ),
+  agentId: {
+    ...textOr(
+      {
+        group: feed,
+        description: 'name of this agent, stable over restarts, unique among those of its registry',
+        placeholder: 'NAME',
+      },
+      hostname(),
+      z.string().min(1, 'expected a name').max(253, 'expected at most 253 characters'),
+    ),
+    fallbackText: 'the host name',
+  },
   feedTls: toggle({ group: feed, description: 'speak TLS to the aggregator' }),
   feedCa: file({ group: feed, description: "authorities of the aggregator's certificate, PEM" }),
   feedCert: file({ group: feed, description: 'client certificate, PEM' }),

@@ -35,7 +35,7 @@ export interface FeedClientStatus {
   readonly served: boolean;
 }
 
-export const feedClientTimes = {
+const feedClientTimes = {
   heartbeatMs: 5000,
   /** Without any message for so long the aggregator counts as dead. */
   silenceMs: 10_000,

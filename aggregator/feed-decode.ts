@@ -14,7 +14,7 @@ const inOneGo = 500;
  * One instance. What breaks the limits of the feed has no `instance` but still counts in the digest.
  * Throws InstanceError if not even its id can be read.
  */
-export function decodeOne(bytes: Uint8Array, leftOut: LeftOut): DecodedInstance {
+function decodeOne(bytes: Uint8Array, leftOut: LeftOut): DecodedInstance {
   const hash = hashInstance(bytes);
   try {
     const instance = decodeInstance(bytes);

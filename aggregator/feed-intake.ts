@@ -35,7 +35,7 @@ export interface Admission {
   readonly keep: (position: Position | undefined) => void;
 }
 
-export const feedIntakeLimits = {
+const feedIntakeLimits = {
   helloMs: 10_000,
   silenceMs: 15_000,
   /** Above it the stream is not read on until the half is done: flow control does the rest. */

@@ -81,7 +81,7 @@ export function configurationReference(programs: readonly Program<Options>[]): s
   const lines = [
     '# Configuration',
     '',
-    'Generated from the tables in the code (`node standalone/reference.ts > CONFIGURATION.md`); a test keeps it current.',
+    'Generated from the tables in the code (`npm run reference`); a test keeps it current.',
     '',
     'Each option can be given as a flag (`--mcp-listen`), as an environment variable (`TRIBUTARY_MCP_LISTEN`) or as a key',
     'of the YAML file that `--config` names (`mcp_listen`). Flags win over the environment, the environment over the file.',
@@ -109,5 +109,5 @@ function tableRow(key: string, row: Option<unknown>): string {
       : row.fallbackText === ''
         ? ''
         : `\`${row.fallbackText}\`${unit}`;
-  return `| ${[name, fallback, row.description].map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return `| ${[name, fallback, row.description].map((cell) => cell.replaceAll('|', '\\|').replaceAll('<', '&lt;')).join(' | ')} |`;
 }

@@ -4,7 +4,7 @@ import { json, plain } from './http-server.ts';
 import { sleep } from './sleep.ts';
 
 /** The buckets of every lag histogram, seconds. */
-export const lagBuckets = [
+const lagBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 ];
 

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs';
 import { ProtocolError } from '../common/errors.ts';
-import { codec } from './load.ts';
+import { bytesMethod, codec } from './load.ts';
 
 /**
  * The messages of the feed as TypeScript sees them, their encoding and the gRPC service. What they mean is
@@ -93,18 +93,12 @@ export type AggregatorMessage =
   | { readonly kind: 'echo'; readonly heartbeat: number }
   | { readonly kind: 'unknown' };
 
-const identity = (bytes: Buffer): Buffer => bytes;
-
 /** `tributary.feed.v1.Feed/Stream` for grpc-js, its messages as bytes. */
-export const feedStream = {
-  path: '/tributary.feed.v1.Feed/Stream',
-  requestStream: true,
-  responseStream: true,
-  requestSerialize: identity,
-  requestDeserialize: identity,
-  responseSerialize: identity,
-  responseDeserialize: identity,
-} as const;
+export const feedStream = bytesMethod(
+  'tributary/feed/v1/feed.proto',
+  'tributary.feed.v1.Feed',
+  'Stream',
+);
 
 interface WireDelta {
   readonly sequence: number;

@@ -12,7 +12,7 @@ import { WireReader, WireWriter } from './wire.ts';
  */
 
 /** Limits of an instance, as feed.proto states them; bytes of UTF-8, or counts. */
-export const instanceLimits = {
+const instanceLimits = {
   instanceBytes: 256 * 1024,
   idBytes: 1024,
   nameBytes: 1024,

@@ -1,11 +1,10 @@
-import { loadPackageDefinition } from '@grpc/grpc-js';
-import type { GrpcObject } from '@grpc/grpc-js';
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
 
 /**
  * Loads the .proto files beside it, once, at start. `root` holds every message for encoding and
- * decoding by hand (`codec`), `loadGrpc` what grpc-js needs of a service.
+ * decoding by hand (`codec`); `bytesMethod` is what grpc-js needs of a method.
  */
 const files = [
   'tributary/feed/v1/feed.proto',
@@ -40,16 +39,28 @@ export function codec<T>(fullName: string): Codec<T> {
   };
 }
 
-/** The grpc-js view of one .proto file, e.g. `loadGrpc(...).tributary`. */
-export function loadGrpc(file: string): GrpcObject {
-  return loadPackageDefinition(
-    loadSync(file, {
-      includeDirs: [import.meta.dirname],
-      keepCase: false,
-      longs: Number,
-      defaults: true,
-      arrays: true,
-      oneofs: true,
-    }),
-  );
+/** A method of a service as grpc-js takes it, with its messages as bytes. */
+export type BytesMethod = MethodDefinition<Buffer, Buffer>;
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+/**
+ * A method as its .proto file declares it (path, which sides stream), by the service's full name. Its
+ * messages stay bytes: whoever calls or serves it encodes them with a codec. Throws when the file
+ * has no such method.
+ */
+export function bytesMethod(file: string, service: string, method: string): BytesMethod {
+  const definition = loadSync(file, { includeDirs: [import.meta.dirname] })[service];
+  const declared =
+    definition !== undefined && !('format' in definition)
+      ? (definition as ServiceDefinition)[method]
+      : undefined;
+  if (declared === undefined) throw new Error(`${file}: no method ${service}/${method}`);
+  return {
+    ...declared,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  };
 }

@@ -1,7 +1,13 @@
+import { writeFileSync } from 'node:fs';
 import { agentProgram } from '../agent/config.ts';
 import { aggregatorProgram } from '../aggregator/config.ts';
 import { configurationReference } from '../common/cli.ts';
 import { standaloneProgram } from './config.ts';
 
-/** Prints CONFIGURATION.md: `node standalone/reference.ts > CONFIGURATION.md`. */
-process.stdout.write(configurationReference([agentProgram, aggregatorProgram, standaloneProgram]));
+/** The text of CONFIGURATION.md. */
+export function configurationText(): string {
+  return configurationReference([agentProgram, aggregatorProgram, standaloneProgram]);
+}
+
+/** `npm run reference` writes it. */
+if (import.meta.main) writeFileSync('CONFIGURATION.md', configurationText());

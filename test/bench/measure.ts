@@ -184,7 +184,7 @@ function debounce(
   });
 }
 
-export function usage(running: Running): { readonly agent: Usage; readonly aggregator: Usage } {
+function usage(running: Running): { readonly agent: Usage; readonly aggregator: Usage } {
   const of = (binary: Binary): Usage => ({
     cpuSeconds: binary.cpuSeconds(),
     rssMiB: binary.rssMiB(),

@@ -1,7 +1,7 @@
 /** Percentiles and tables for the benches. */
 
 /** The p-th percentile (0..100) by the nearest rank, or NaN of nothing. */
-export function percentile(values: readonly number[], p: number): number {
+function percentile(values: readonly number[], p: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)] ?? NaN;
 }

@@ -114,7 +114,7 @@ function eachField(
 }
 
 /** Reads version, nonce and each resource's name and version out of a DiscoveryResponse. */
-export function skim(message: Buffer): Skimmed {
+function skim(message: Buffer): Skimmed {
   const result: Skimmed = { versionInfo: '', nonce: '', versions: new Map() };
   eachField(message, 0, message.length, (field, start, end) => {
     if (field === 1) result.versionInfo = message.toString('latin1', start, end);

@@ -244,12 +244,12 @@ export function dataOf(node: DumpedNode): Buffer | null {
 }
 
 /** The name of interface number `index` in bulk creation. */
-export function bulkInterface(index: number): string {
+function bulkInterface(index: number): string {
   return `com.example.bulk.Service${String(index).padStart(6, '0')}`;
 }
 
 /** The address of provider number `index` in bulk creation: one of 10.0.0.0/8. */
-export function bulkAddress(index: number): string {
+function bulkAddress(index: number): string {
   return `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`;
 }
 

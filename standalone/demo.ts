@@ -1,0 +1,69 @@
+import type { Logger } from 'pino';
+import { formatHostPort } from '../common/address.ts';
+import { isRegistryId } from '../common/registry.ts';
+import { runAll } from '../common/run-all.ts';
+import { pickDemoPorts } from './demo-ports.ts';
+import { runDemoRegistry } from './demo-registry.ts';
+import { runDemoSubscriber } from './demo-subscriber.ts';
+import type { StandaloneValues } from './config.ts';
+import { runStandalone } from './standalone.ts';
+
+const registry = 'demo/shop';
+const pollIntervalMs = 1000;
+
+/**
+ * The demo: an embedded registry, standalone reading it, and a subscriber that prints what istiod would
+ * receive. Ports that are taken are replaced by free ones, and said.
+ */
+export async function runDemo(
+  given: StandaloneValues,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  // The demo speaks for itself: of the log only what is wrong.
+  const quiet = log.child({}, { level: 'warn' });
+  const values = { ...(await pickDemoPorts(given)), eurekaPollInterval: pollIntervalMs };
+  const serviceUrl = Promise.withResolvers<string>();
+  const mcp = Promise.withResolvers<string>();
+  if (!isRegistryId(registry)) throw new Error('the demo registry has a bad id');
+  await runAll(signal, [
+    [
+      async (stop) => {
+        const address = await orStopped(mcp.promise, stop);
+        if (address !== undefined) await runDemoSubscriber(address, print, stop);
+      },
+    ],
+    [
+      async (stop) => {
+        const url = await orStopped(serviceUrl.promise, stop);
+        if (url === undefined) return;
+        const onListening = (
+          listening: Parameters<Parameters<typeof runStandalone>[2]['onListening']>[0],
+        ): void => {
+          print(`Demo registry    ${url}`);
+          print(`Status page      http://${formatHostPort(listening.admin)}/`);
+          print(`Metrics          http://${formatHostPort(listening.metrics)}/metrics`);
+          print(`MCP for istiod   ${formatHostPort(listening.mcp)}`);
+          print('What an istiod would receive follows; Ctrl-C ends the demo.\n');
+          mcp.resolve(formatHostPort({ ...listening.mcp, host: '127.0.0.1' }));
+        };
+        await runStandalone(
+          [{ kind: 'eureka', address: { registry, servers: [url] } }],
+          values,
+          { log: quiet, onListening },
+          stop,
+        );
+      },
+    ],
+    [(stop) => runDemoRegistry(stop, serviceUrl.resolve)],
+  ]);
+}
+
+async function orStopped<T>(wanted: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const stopped = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+  return Promise.race([wanted, stopped]);
+}
