@@ -249,6 +249,16 @@ function checkAggregator(given: Given<typeof aggregatorOptions>): string[] {
       '--feed-client-ca: client certificates need TLS: give --feed-cert and --feed-key',
     );
   }
+  const namesCertificates = values.feedClients.some(({ identities = [] }) => identities.length > 0);
+  if (
+    isValid('feedClients', 'feedClientCa') &&
+    namesCertificates &&
+    values.feedClientCa === undefined
+  ) {
+    problems.push(
+      `${nameOf('feedClients')}: identities come from client certificates: give --feed-cert, --feed-key and --feed-client-ca`,
+    );
+  }
   if (isValid('feedListen', 'feedCert', 'feedTokenFile', 'feedClients')) {
     const { host } = feedAddress(values);
     if (!isFeedProtected(values) && !values.insecureFeed && !isLoopback(host)) {

@@ -114,7 +114,7 @@ function watchRegistries(factory: MetricFactory, view: AggregatorView): void {
   );
   perRegistry(
     'agent_held_removals',
-    'Removals that the guards of the connected agents hold at present.',
+    'Removals that the guards of its agents held when last heard of.',
     ({ agents }) => agents.reduce((sum, agent) => sum + agent.heldRemovals, 0),
   );
 }

@@ -89,6 +89,13 @@ export const guardByRegistry = option<
     }),
   ) as z.ZodType<Readonly<Record<string, { fraction?: number; minimum?: number; hold?: number }>>>,
   fallback: {},
+  format: (rows) =>
+    Object.fromEntries(
+      Object.entries(rows).map(([id, row]) => [
+        id,
+        row.hold === undefined ? row : { ...row, hold: formatDuration(row.hold) },
+      ]),
+    ),
   group: guard,
   description: 'guard limits of single registries: { dc1/orders: { fraction: 0.3, hold: 2m } }',
 });

@@ -6,6 +6,7 @@ import type { Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { messageOf } from '../../common/errors.ts';
+import { listenOn } from '../../common/listening.ts';
 import { normalizeAddress } from './addresses.ts';
 import { parseSubjectAltNames } from './auth.ts';
 import { Http2Call, rejectHttp, rejectStream } from './grpc-call.ts';
@@ -98,7 +99,7 @@ export class GrpcServer {
     if (signal.aborted) return;
     const http2 = this.createHttp2();
     const front = this.createFront(http2);
-    await listen(front, this.options);
+    await listenOn(front, this.options, '--mcp-listen');
     const sweep = setInterval(() => this.sweep(performance.now()), sweepInterval(this.options));
     sweep.unref();
     const aborted = new Promise<void>((resolve) => {
@@ -325,17 +326,4 @@ function certificateOf(socket: ServerHttp2Session['socket']): PeerCertificate | 
     isTrusted: socket.authorized,
     names: parseSubjectAltNames(certificate.subjectAltName ?? ''),
   };
-}
-
-function listen(server: Server, options: GrpcServerOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => {
-      reject(new Error(`listen ${options.host}:${options.port}`, { cause: error }));
-    };
-    server.once('error', failed);
-    server.listen({ host: options.host, port: options.port }, () => {
-      server.off('error', failed);
-      resolve();
-    });
-  });
 }
