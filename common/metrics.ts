@@ -29,7 +29,7 @@ export class MetricFactory {
     return new Counter({ name: this.prefix + name, help, labelNames, registers: [this.registry] });
   }
 
-  /** @param collect sets the values when somebody asks; what it does not set must be reset by it */
+  /** @param collect sets the values when somebody asks; what it does not set then is gone */
   gauge<L extends string>(
     name: string,
     help: string,
