@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
+import type { Listening } from '../aggregator/aggregator.ts';
 import { formatHostPort } from '../common/address.ts';
+import type { HostPort } from '../common/address.ts';
 import { isRegistryId } from '../common/registry.ts';
 import { runAll } from '../common/run-all.ts';
 import { pickDemoPorts } from './demo-ports.ts';
@@ -38,15 +40,13 @@ export async function runDemo(
       async (stop) => {
         const url = await orStopped(serviceUrl.promise, stop);
         if (url === undefined) return;
-        const onListening = (
-          listening: Parameters<Parameters<typeof runStandalone>[2]['onListening']>[0],
-        ): void => {
+        const onListening = (listening: Listening): void => {
           print(`Demo registry    ${url}`);
-          print(`Status page      http://${formatHostPort(listening.admin)}/`);
-          print(`Metrics          http://${formatHostPort(listening.metrics)}/metrics`);
-          print(`MCP for istiod   ${formatHostPort(listening.mcp)}`);
+          print(`Status page      http://${local(listening.admin)}/`);
+          print(`Metrics          http://${local(listening.metrics)}/metrics`);
+          print(`MCP for istiod   ${local(listening.mcp)}`);
           print('What an istiod would receive follows; Ctrl-C ends the demo.\n');
-          mcp.resolve(formatHostPort({ ...listening.mcp, host: '127.0.0.1' }));
+          mcp.resolve(local(listening.mcp));
         };
         await runStandalone(
           [{ kind: 'eureka', address: { registry, servers: [url] } }],
@@ -66,4 +66,10 @@ async function orStopped<T>(wanted: Promise<T>, signal: AbortSignal): Promise<T 
     signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
   return Promise.race([wanted, stopped]);
+}
+
+/** An address as somebody on this machine reaches it. */
+function local(address: HostPort): string {
+  const isAny = address.host === '0.0.0.0' || address.host === '::';
+  return formatHostPort(isAny ? { ...address, host: '127.0.0.1' } : address);
 }

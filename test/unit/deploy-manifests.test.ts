@@ -410,7 +410,7 @@ for (const name of ['agent', 'aggregator']) {
       assert.deepEqual(args('USER'), ['65532:65532']);
       assert.deepEqual(
         args('ENTRYPOINT').map((line) => JSON.parse(line) as unknown),
-        [['/nodejs/bin/node', `${name}/main.ts`]],
+        [['/usr/local/bin/node', `${name}/main.ts`]],
       );
       assert.ok(args('RUN').some((line) => line.startsWith('npm ci --omit=dev')));
     });
@@ -428,7 +428,7 @@ for (const name of ['agent', 'aggregator']) {
       const [line = ''] = args('HEALTHCHECK');
       const [, command = '[]'] = /CMD (\[.*\])$/.exec(line) ?? [];
       const [node, ...rest] = JSON.parse(command) as string[];
-      assert.equal(node, '/nodejs/bin/node');
+      assert.equal(node, '/usr/local/bin/node');
       let status = 200;
       const server = createServer((request, response) => {
         response.writeHead(request.url === '/healthz' ? status : 404).end();
