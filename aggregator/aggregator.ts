@@ -14,11 +14,13 @@ import { adminRoutes } from './admin.ts';
 import type { ServingValues } from './config.ts';
 import { FeedServer } from './feed-server.ts';
 import type { FeedServerOptions } from './feed-server.ts';
+import type { McpObserver } from './mcp/observer.ts';
 import { McpServer, mcpDefaults } from './mcp/server.ts';
 import type { McpOptions } from './mcp/server.ts';
 import type { AggregatorMetrics } from './metrics.ts';
 import { Pipeline } from './pipeline.ts';
 import type { PipelineOptions } from './pipeline.ts';
+import { RecentLag } from './recent-lag.ts';
 import type { AggregatorView } from './view.ts';
 
 /** Where an aggregator's listeners really are, for logs and tests. */
@@ -46,6 +48,7 @@ export class Aggregator {
   private readonly pipeline: Pipeline;
   private readonly feed: FeedServer;
   private readonly mcp: McpServer;
+  private readonly lag = new RecentLag();
   private isStopping = false;
   private isMcpListening = false;
 
@@ -55,7 +58,12 @@ export class Aggregator {
     this.log = log;
     this.pipeline = new Pipeline(pipelineOptions(options), metrics.pipeline, log);
     this.feed = new FeedServer(options.feed, this.pipeline.sink, metrics.feed, log);
-    this.mcp = new McpServer(mcpOptions(options.values), this.pipeline.store, metrics.mcp, log);
+    this.mcp = new McpServer(
+      mcpOptions(options.values),
+      this.pipeline.store,
+      this.observeMcp(metrics.mcp),
+      log,
+    );
     metrics.watch(this.view(), () => this.pipeline.totals());
   }
 
@@ -107,10 +115,28 @@ export class Aggregator {
     const { pipeline, mcp } = this;
     return {
       isComplete: () => pipeline.isComplete(),
-      registries: () => pipeline.registries(),
+      registries: () =>
+        pipeline.registries().map((registry) => ({ ...registry, lag: this.lag.of(registry.id) })),
       services: (filter, limit) => pipeline.services(filter, limit),
       serviceCount: () => pipeline.serviceCount(),
       subscribers: () => mcp.subscribers(),
+    };
+  }
+
+  /** The metrics' observer, and the page's. */
+  private observeMcp(observer: McpObserver): McpObserver {
+    return {
+      subscribers: (count) => observer.subscribers(count),
+      subscriberGone: (subscriber) => observer.subscriberGone(subscriber),
+      pushed: (type, byteLength) => observer.pushed(type, byteLength),
+      receivedToWritten: (subscriber, ms) => observer.receivedToWritten(subscriber, ms),
+      writtenToAcknowledged: (subscriber, ms) => observer.writtenToAcknowledged(subscriber, ms),
+      observedToAcknowledged: (registry, ms) => {
+        observer.observedToAcknowledged(registry, ms);
+        this.lag.note(registry, ms);
+      },
+      nacked: (type) => observer.nacked(type),
+      rejected: (reason) => observer.rejected(reason),
     };
   }
 
@@ -131,7 +157,10 @@ export class Aggregator {
         view: this.view(),
         forget: async (registry) => {
           const outcome = await this.pipeline.forget(registry);
-          if (outcome === 'forgotten') this.feed.forget(registry);
+          if (outcome === 'forgotten') {
+            this.feed.forget(registry);
+            this.lag.forget(registry);
+          }
           return outcome;
         },
         release: (registry) => this.pipeline.release(registry),

@@ -79,6 +79,12 @@ function renderRegistries(registries: readonly RegistryView[]): Markup {
                 <th>State</th>
                 <th class="n">Confirmed</th>
                 <th class="n">Caches hide</th>
+                <th
+                  class="n"
+                  title="From observation at the agent to a subscriber's acknowledgement: the latest changes, median and 99th percentile"
+                >
+                  Lag
+                </th>
                 <th class="n">Services</th>
                 <th class="n">Up</th>
                 <th>Others</th>
@@ -114,6 +120,7 @@ function renderRegistry(registry: RegistryView): Markup {
     <td class="n">
       ${registry.hiddenDelayMs === 0 ? '–' : `≤ ${describeDuration(registry.hiddenDelayMs)}`}
     </td>
+    <td class="n">${describeLag(registry)}</td>
     <td class="n">${registry.services}</td>
     <td class="n">${registry.instances.UP ?? 0}</td>
     <td class="soft">
@@ -123,6 +130,11 @@ function renderRegistry(registry: RegistryView): Markup {
     <td>${renderHeld(registry)}</td>
     <td class="k">${renderActions(registry)}</td>
   </tr>`;
+}
+
+function describeLag({ lag }: RegistryView): string {
+  if (lag === undefined) return '–';
+  return `${describeDuration(lag.p50Ms)} / ${describeDuration(lag.p99Ms)}`;
 }
 
 function statePill(registry: RegistryView): Markup {

@@ -23,6 +23,13 @@ export interface AgentView {
   readonly heldRemovals: number;
 }
 
+/** The latest lags of a registry, from observation to acknowledgement, milliseconds. */
+export interface LagView {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly samples: number;
+}
+
 export interface RegistryView {
   readonly id: RegistryId;
   readonly kind: RegistryKind;
@@ -37,6 +44,8 @@ export interface RegistryView {
   /** Milliseconds since the registry last confirmed its data, or undefined before the first time. */
   readonly ageMs: number | undefined;
   readonly hiddenDelayMs: number;
+  /** Undefined while no change of it has been acknowledged by a subscriber. */
+  readonly lag?: LagView | undefined;
   /** Removals that the aggregator's own guard holds, and why. */
   readonly heldRemovals: number;
   readonly guardReason: string;
