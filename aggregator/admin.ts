@@ -42,14 +42,12 @@ export function adminRoutes(control: AggregatorControl, version: string): Route[
     handle,
   });
   return [
-    get('/', ({ query }) =>
-      renderStatusPage(status(), listServices(view, query.get('filter') ?? '')),
-    ),
+    get('/', ({ query }) => renderStatusPage(status(), listServices(view, filterOf(query)))),
     get('/api/status', () => json({ ...status(), attention: attentionOf(status(), []) })),
     get('/api/registries', () => json({ registries: view.registries() })),
     get('/api/services', ({ query }) => {
       const limit = limitOf(query.get('limit'));
-      const found = view.services(query.get('filter') ?? '', limit + 1);
+      const found = view.services(filterOf(query), limit + 1);
       return json({
         total: view.serviceCount(),
         isCut: found.length > limit,
@@ -90,8 +88,12 @@ function statusOf(view: AggregatorView, version: string): AggregatorStatus {
   };
 }
 
-function listServices(view: AggregatorView, text: string): ServiceList {
-  const filter = text.trim().toLowerCase();
+/** Hosts are lower case. */
+function filterOf(query: URLSearchParams): string {
+  return (query.get('filter') ?? '').trim().toLowerCase();
+}
+
+function listServices(view: AggregatorView, filter: string): ServiceList {
   const found = view.services(filter, servicesShownMax + 1);
   return {
     filter,

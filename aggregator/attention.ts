@@ -13,11 +13,14 @@ interface Looked {
   readonly subscribers: readonly SubscriberView[];
 }
 
+/** So many registries are named at most. */
+const namedMax = 10;
+
 /** What needs attention, the worst first. Pure. */
 export function attentionOf(status: Looked, services: readonly ServiceView[]): AttentionPoint[] {
   const expected = status.registries.filter(({ isExpected }) => isExpected);
   return [
-    ...silence(status.isComplete, expected),
+    ...silence(status.isComplete, status.registries),
     ...expected.flatMap(guards),
     ...expected.flatMap(staleness),
     ...status.registries.filter(({ isExpected }) => !isExpected).map(unexpected),
@@ -25,11 +28,20 @@ export function attentionOf(status: Looked, services: readonly ServiceView[]): A
   ];
 }
 
-function silence(isComplete: boolean, expected: readonly RegistryView[]): AttentionPoint[] {
+function silence(isComplete: boolean, registries: readonly RegistryView[]): AttentionPoint[] {
   if (isComplete) return [];
-  const missing = expected.filter(({ isHeard }) => !isHeard).map(({ id }) => id);
-  const text = `Waiting for ${missing.join(', ')}. A partial answer would delete live services in an istiod that merely reconnected.`;
+  const what = describeSilence(registries);
+  const text = `${what.charAt(0).toUpperCase()}${what.slice(1)}. A partial answer would delete live services in an istiod that merely reconnected.`;
   return [{ tone: 'bad', word: 'silent', text }];
+}
+
+/** Why nothing is answered yet: which expected registries are missing. */
+export function describeSilence(registries: readonly RegistryView[]): string {
+  const missing = registries.filter(({ isExpected, isHeard }) => isExpected && !isHeard);
+  if (missing.length === 0) return 'preparing the first answer';
+  const named = missing.slice(0, namedMax).map(({ id }) => id);
+  const more = missing.length - named.length;
+  return `waiting for ${named.join(', ')}${more === 0 ? '' : ` and ${more} more`}`;
 }
 
 function guards(registry: RegistryView): AttentionPoint[] {

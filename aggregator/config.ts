@@ -20,10 +20,12 @@ import {
   text,
   textSchema,
   toggle,
+  writableDirectorySchema,
 } from '../common/option.ts';
 import { textOr } from '../common/option.ts';
 import type { Values } from '../common/option.ts';
 import type { RegistryId } from '../common/registry.ts';
+import { tlsProblems } from '../common/tls-files.ts';
 import type { FeedClientAccess } from './feed-access.ts';
 import { isAddressRange } from './mcp/addresses.ts';
 import { mcpDefaults } from './mcp/server.ts';
@@ -138,7 +140,7 @@ const pipelineOptions = {
       description: 'directory in which the catalog is saved, so that a restart serves at once',
       placeholder: 'DIRECTORY',
     },
-    textSchema,
+    writableDirectorySchema,
   ),
   priorities: option<Readonly<Record<string, number>>>({
     shape: 'structure',
@@ -196,16 +198,16 @@ export type ServingValues = Values<typeof servingOptions>;
 export type AggregatorValues = Values<typeof aggregatorOptions>;
 
 /** Problems of the serving options that concern several of them. */
-export function checkServing({
-  values,
-  isValid,
-}: Pick<Given<typeof servingOptions>, 'values' | 'isValid'>): string[] {
+export function checkServing({ values, isValid, nameOf }: Given<typeof servingOptions>): string[] {
   const problems: string[] = [];
-  if (
-    isValid('mcpCert', 'mcpKey') &&
-    (values.mcpCert === undefined) !== (values.mcpKey === undefined)
-  ) {
-    problems.push('--mcp-cert, --mcp-key: a certificate needs its key, and a key its certificate');
+  if (isValid('mcpCert', 'mcpKey', 'mcpClientCa')) {
+    problems.push(
+      ...tlsProblems(
+        { path: values.mcpCert, name: nameOf('mcpCert') },
+        { path: values.mcpKey, name: nameOf('mcpKey') },
+        { path: values.mcpClientCa, name: nameOf('mcpClientCa') },
+      ),
+    );
   }
   const needsTls = values.mcpClientCa !== undefined || values.mcpRequireClientCertificate;
   if (isValid('mcpCert', 'mcpClientCa') && needsTls && values.mcpCert === undefined) {
@@ -231,13 +233,15 @@ function checkAggregator(given: Given<typeof aggregatorOptions>): string[] {
   const problems = checkServing({
     values,
     isValid: (...keys) => isValid(...keys),
+    nameOf: (key) => nameOf(key),
   });
-  if (
-    isValid('feedCert', 'feedKey') &&
-    (values.feedCert === undefined) !== (values.feedKey === undefined)
-  ) {
+  if (isValid('feedCert', 'feedKey', 'feedClientCa')) {
     problems.push(
-      '--feed-cert, --feed-key: a certificate needs its key, and a key its certificate',
+      ...tlsProblems(
+        { path: values.feedCert, name: nameOf('feedCert') },
+        { path: values.feedKey, name: nameOf('feedKey') },
+        { path: values.feedClientCa, name: nameOf('feedClientCa') },
+      ),
     );
   }
   if (

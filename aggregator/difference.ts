@@ -69,6 +69,11 @@ export class Difference {
   async compute(isGuarded: boolean, pause: Pause): Promise<void> {
     const added = this.after.filter((map) => !this.before.includes(map));
     const left = this.before.filter((map) => !this.after.includes(map));
+    const [only] = added;
+    if (only !== undefined && this.isFirst()) {
+      for (const id of only.keys()) this.changed.push(id);
+      return;
+    }
     for (const map of added) {
       for (const id of map.keys()) {
         this.compare(id, added, isGuarded);
@@ -92,17 +97,23 @@ export class Difference {
       for (const { id } of outcome.held) {
         const instance = resolve(this.before, id);
         if (instance !== undefined) this.held.set(id, instance);
+        if (pause.isDue()) await pause.turn();
       }
       for (const activation of outcome.activations) this.activations.push(activation);
       if (pause.isDue()) await pause.turn();
     }
-    const passing = losses.filter(({ id }) => !this.held.has(id)).map(({ id }) => id);
-    for (let start = 0; start < passing.length; start += guardChunk) {
-      const chunk = passing.slice(start, start + guardChunk);
-      guard.confirm(chunk, 'single');
-      for (const id of chunk) this.changed.push(id);
+    for (let start = 0; start < losses.length; start += guardChunk) {
+      const chunk = losses.slice(start, start + guardChunk).map(({ id }) => id);
+      const passing = chunk.filter((id) => !this.held.has(id));
+      guard.confirm(passing, 'single');
+      for (const id of passing) this.changed.push(id);
       if (pause.isDue()) await pause.turn();
     }
+  }
+
+  /** Nothing was in force, and one agent speaks: everything is new. */
+  private isFirst(): boolean {
+    return this.before.length === 0 && this.after.length === 1 && this.heldBefore.size === 0;
   }
 
   private compare(id: string, added: InstanceMaps, isGuarded: boolean): void {

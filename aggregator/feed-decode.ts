@@ -3,6 +3,7 @@ import { Pause } from '../common/yielding.ts';
 import type { Delta } from '../proto/feed.ts';
 import { decodeInstance, InstanceError } from '../proto/instance-codec.ts';
 import type { DecodedChange, DecodedInstance } from './feed-session.ts';
+import { shareParts } from './sharing.ts';
 
 /** Told of each instance that the catalog cannot use. */
 export type LeftOut = (problem: string) => void;
@@ -17,7 +18,7 @@ const inOneGo = 500;
 function decodeOne(bytes: Uint8Array, leftOut: LeftOut): DecodedInstance {
   const hash = hashInstance(bytes);
   try {
-    const instance = decodeInstance(bytes);
+    const instance = shareParts(decodeInstance(bytes));
     return { id: instance.id, hash, instance };
   } catch (error) {
     if (!(error instanceof InstanceError) || error.id === '') throw error;

@@ -39,7 +39,7 @@ const feedIntakeLimits = {
   helloMs: 10_000,
   silenceMs: 15_000,
   /** Above it the stream is not read on until the half is done: flow control does the rest. */
-  queueBytesMax: 8 * 1024 * 1024,
+  queueBytesMax: 2 * 1024 * 1024,
   /** Above it, over all streams, agents are asked to pause. */
   throttleBytes: 64 * 1024 * 1024,
   throttleMs: 1000,

@@ -185,8 +185,11 @@ export class FeedSession {
     }
     staging.nextIndex += 1;
     for (const { id, hash, instance } of instances) {
-      if (staging.set.has(id)) throw invalid('snapshot_chunk.instances: an id comes twice');
+      const before = staging.set.size;
       staging.set.put(id, hash);
+      if (staging.set.size === before) {
+        throw invalid('snapshot_chunk.instances: an id comes twice');
+      }
       if (instance !== undefined) staging.instances.set(id, instance);
     }
     this.checkSize(staging.set);

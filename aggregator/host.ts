@@ -48,10 +48,18 @@ const usualFirstLabels = new Set(
   ).split(' '),
 );
 
+/** What was found last for a service key: instances that share it mostly share the rest as well. */
+interface Placed {
+  readonly ports: readonly Port[];
+  readonly tag: string;
+  readonly placements: readonly Placement[];
+}
+
 /** Finds hosts, remembering those that it has computed. */
 export class HostNames {
   private readonly domain: string;
   private readonly known = new Map<string, string>();
+  private readonly placed = new WeakMap<ServiceKey, Placed>();
 
   /** @param domain the DNS domain under which all hosts stand, at most 100 characters */
   constructor(domain: string) {
@@ -63,6 +71,14 @@ export class HostNames {
     const { service, ports } = instance;
     if (service.name === '') return [];
     const tag = service.kind === 'dubbo' ? (instance.labels[tagLabel] ?? '').trim() : '';
+    const last = this.placed.get(service);
+    if (last?.ports === ports && last.tag === tag) return last.placements;
+    const placements = this.place(service, ports, tag);
+    this.placed.set(service, { ports, tag, placements });
+    return placements;
+  }
+
+  private place(service: ServiceKey, ports: readonly Port[], tag: string): readonly Placement[] {
     const primary = primaryProtocol(service, ports);
     if (ports.length === 0) {
       return [{ host: this.host(service, '', tag), protocol: primary, port: undefined }];

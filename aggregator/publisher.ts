@@ -8,7 +8,7 @@ import { mergeService } from './merge.ts';
 import type { Service } from './merge.ts';
 import { renderService } from './render.ts';
 import type { HostState, InstanceSource, ServiceIndex } from './service-index.ts';
-import type { ChangeOrigin, Resource, ResourceSetter } from './store-types.ts';
+import type { ChangeOrigin, Resource, ResourceDraft, ResourceSetter } from './store-types.ts';
 import { validate } from './validate.ts';
 import type { VipAllocator } from './vip.ts';
 
@@ -50,6 +50,7 @@ export interface PublisherParts {
   readonly vips: VipAllocator;
   readonly store: ResourceSetter & {
     version(collection: 'ServiceEntry', name: string): string | undefined;
+    draft(collection: 'ServiceEntry'): ResourceDraft;
   };
   readonly namespace: string;
   readonly report: PublisherReport;
@@ -68,7 +69,6 @@ interface Batch {
   readonly hosts: Set<string>;
   readonly dirty: Set<HostState>;
   readonly origins: ChangeOrigin[];
-  readonly staged: Map<string, Resource | undefined>;
 }
 
 interface Summary {
@@ -210,7 +210,6 @@ export class Publisher {
           hosts: new Set(),
           dirty: new Set(),
           origins: changes.flatMap(originsOf),
-          staged: new Map(),
         });
       }
     } finally {
@@ -231,6 +230,7 @@ export class Publisher {
       batch.hosts.add(state.host);
       batch.dirty.add(state);
     };
+    const draft = this.parts.store.draft(collection);
     try {
       for (const change of batch.changes) {
         for (const id of change.ids) {
@@ -238,21 +238,27 @@ export class Publisher {
           if (pause.isDue()) await pause.turn();
         }
       }
-      while (batch.dirty.size > 0) await this.renderDirty(batch, touch, pause);
-      this.commit(batch.staged, batch.origins);
+      do {
+        await this.renderDirty(batch, draft, { touch, pause });
+        while (draft.prepare()) if (pause.isDue()) await pause.turn();
+      } while (batch.dirty.size > 0);
+      draft.commit(batch.origins);
     } finally {
+      draft.discard();
       this.batch = undefined;
     }
   }
 
   private async renderDirty(
     batch: Batch,
-    touch: (state: HostState) => void,
-    pause: Pause,
+    draft: ResourceDraft,
+    { touch, pause }: { readonly touch: (state: HostState) => void; readonly pause: Pause },
   ): Promise<void> {
     for (const state of batch.dirty) {
       batch.dirty.delete(state);
-      batch.staged.set(state.host, this.render(state, touch));
+      const { upsert, removal } = this.outcome(state.host, this.render(state, touch));
+      if (upsert !== undefined) draft.put(upsert);
+      if (removal !== undefined) draft.remove(removal);
       if (pause.isDue()) await pause.turn();
     }
   }
@@ -291,20 +297,27 @@ export class Publisher {
     staged: ReadonlyMap<string, Resource | undefined>,
     origins: readonly ChangeOrigin[],
   ): void {
-    const { store, index, namespace, report } = this.parts;
+    const { store } = this.parts;
     const upserts: Resource[] = [];
     const removals: string[] = [];
     for (const [host, resource] of staged) {
-      const name = `${namespace}/${host}`;
-      if (resource === undefined) {
-        if (!index.hosts.has(host)) removals.push(name);
-        continue;
-      }
-      const isChanged = store.version(collection, name) !== resource.version;
-      report.rendered(isChanged);
-      if (isChanged) upserts.push(resource);
+      const { upsert, removal } = this.outcome(host, resource);
+      if (upsert !== undefined) upserts.push(upsert);
+      if (removal !== undefined) removals.push(removal);
     }
     if (upserts.length + removals.length > 0) store.set(collection, upserts, removals, origins);
+  }
+
+  /** What is to be published of a rendered host: of one that could not be rendered, nothing. */
+  private outcome(
+    host: string,
+    resource: Resource | undefined,
+  ): { readonly upsert?: Resource; readonly removal?: string } {
+    const { store, index, namespace, report } = this.parts;
+    const name = `${namespace}/${host}`;
+    if (resource === undefined) return index.hosts.has(host) ? {} : { removal: name };
+    report.rendered(store.version(collection, name) !== resource.version);
+    return { upsert: resource };
   }
 
   private summarize(host: string, service: Service | undefined): void {

@@ -15,6 +15,8 @@ import type { Voice } from './voice.ts';
 
 /** An agent that is away and superseded for so long is forgotten. */
 const supersededMsMax = 600_000;
+/** Of the services that lose too much at one time so many are named in the log. */
+const activationLinesMax = 20;
 
 /**
  * One registry as its agents tell it.
@@ -41,7 +43,7 @@ export class RegistryCatalog implements InstanceSource {
   /** In force, in the order of precedence. */
   private inForce: InstanceMaps = [];
   /** What the guard holds: in force whatever is said. */
-  private readonly held = new Map<string, Instance>();
+  private held = new Map<string, Instance>();
   private attributes = '';
   private savedAge: { readonly ms: number; readonly at: number } | undefined;
   /** What was changed beside a transition that is being prepared. */
@@ -302,7 +304,8 @@ export class RegistryCatalog implements InstanceSource {
     }
     const isFirst = !this.isHeard;
     this.enforce(target, difference, touched);
-    for (const activation of difference.activations) this.activated(activation);
+    this.activated(difference.activations);
+    await this.tellGuard(difference.returned, pause);
     const ids = touched.size === 0 ? difference.changed : [...difference.changed, ...touched];
     await this.publish(ids, receipt, isFirst);
   }
@@ -313,15 +316,22 @@ export class RegistryCatalog implements InstanceSource {
     touched: ReadonlySet<string>,
   ): void {
     this.inForce = target;
-    for (const id of difference.returned) {
-      if (this.held.delete(id)) this.guard.back(id);
-    }
-    for (const [id, instance] of difference.held) this.held.set(id, instance);
+    for (const id of difference.returned) this.held.delete(id);
+    if (this.held.size === 0) this.held = difference.held;
+    else for (const [id, instance] of difference.held) this.held.set(id, instance);
     for (const id of touched) {
       if (this.held.delete(id)) this.guard.back(id);
     }
     if (target.length > 0) this.isHeard = true;
     this.supersede();
+  }
+
+  /** These are no losses any more. What is held by now is left alone. */
+  private async tellGuard(returned: readonly string[], pause: Pause): Promise<void> {
+    for (const id of returned) {
+      if (!this.held.has(id)) this.guard.back(id);
+      if (pause.isDue()) await pause.turn();
+    }
   }
 
   private supersede(): void {
@@ -333,9 +343,13 @@ export class RegistryCatalog implements InstanceSource {
     }
   }
 
-  private activated(activation: Activation): void {
-    this.log.warn({ registry: this.id, evidence: activation.evidence }, 'removals are held');
-    this.listener.guardActivated(this.id, activation);
+  private activated(activations: readonly Activation[]): void {
+    for (const activation of activations) this.listener.guardActivated(this.id, activation);
+    for (const { evidence } of activations.slice(0, activationLinesMax)) {
+      this.log.warn({ registry: this.id, evidence }, 'removals are held');
+    }
+    const others = activations.length - activationLinesMax;
+    if (others > 0) this.log.warn({ registry: this.id, others }, 'removals of others are held');
   }
 
   private async publish(

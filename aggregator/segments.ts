@@ -4,6 +4,7 @@ import type { Resource } from './store-types.ts';
  * Resources sorted by name, in segments like the leaves of a B-tree: a change touches one segment, and
  * only that one is copied when its bytes are asked for again. A buffer that was handed out is never
  * written to; resources are kept as views of their segment's buffer, so nothing is held twice.
+ * Copies share their segments until either side changes one.
  */
 const bytesWanted = 256 * 1024;
 const bytesMax = 2 * bytesWanted;
@@ -16,6 +17,8 @@ interface Entry {
 }
 
 interface Segment {
+  /** Whose it is alone; anybody else copies it first. */
+  owner: Segments | undefined;
   entries: Entry[];
   byteLength: number;
   buffer: Buffer | undefined;
@@ -26,6 +29,18 @@ export class Segments {
   private readonly segments: Segment[] = [];
   private bytes = 0;
   private entryCount = 0;
+
+  /** A copy at the cost of its number of segments. */
+  copy(): Segments {
+    const copy = new Segments();
+    for (const segment of this.segments) {
+      segment.owner = undefined;
+      copy.segments.push(segment);
+    }
+    copy.bytes = this.bytes;
+    copy.entryCount = this.entryCount;
+    return copy;
+  }
 
   get byteLength(): number {
     return this.bytes;
@@ -47,19 +62,19 @@ export class Segments {
     const segment = this.segments[index];
     const entry: Entry = { ...resource };
     if (segment === undefined) {
-      this.segments.push({ entries: [entry], byteLength: 0, buffer: undefined });
+      this.segments.push({ owner: this, entries: [entry], byteLength: 0, buffer: undefined });
       this.grow(0, entry.field.length, 1);
       return undefined;
     }
     const position = positionOf(segment.entries, entry.name);
     const before = segment.entries[position];
     if (before?.name !== entry.name) {
-      segment.entries.splice(position, 0, entry);
+      this.own(index, segment).entries.splice(position, 0, entry);
       this.grow(index, entry.field.length, 1);
       return undefined;
     }
     if (before.version === entry.version) return before.version;
-    segment.entries[position] = entry;
+    this.own(index, segment).entries[position] = entry;
     this.grow(index, entry.field.length - before.field.length, 0);
     return before.version;
   }
@@ -72,7 +87,7 @@ export class Segments {
     const position = positionOf(segment.entries, name);
     const entry = segment.entries[position];
     if (entry?.name !== name) return undefined;
-    segment.entries.splice(position, 1);
+    this.own(index, segment).entries.splice(position, 1);
     this.grow(index, -entry.field.length, -1);
     return entry.version;
   }
@@ -83,6 +98,26 @@ export class Segments {
       segment.buffer ??= assemble(segment);
       return segment.buffer;
     });
+  }
+
+  /** Makes the bytes of a segment that has none yet; false when all have theirs. */
+  assembleOne(): boolean {
+    const segment = this.segments.find(({ buffer }) => buffer === undefined);
+    if (segment === undefined) return false;
+    segment.buffer = assemble(segment);
+    return true;
+  }
+
+  /** The segment at this place, which nobody else has. */
+  private own(index: number, segment: Segment): Segment {
+    if (segment.owner === this) return segment;
+    const copy = {
+      ...segment,
+      owner: this,
+      entries: segment.entries.map((entry) => ({ ...entry })),
+    };
+    this.segments[index] = copy;
+    return copy;
   }
 
   /** The segment that has the name, or would have it. */
@@ -118,7 +153,8 @@ export class Segments {
     }
     if (cut === 0) return;
     const entries = segment.entries.splice(cut);
-    const rest = { entries, byteLength: segment.byteLength - bytes, buffer: undefined };
+    const byteLength = segment.byteLength - bytes;
+    const rest: Segment = { owner: this, entries, byteLength, buffer: undefined };
     segment.byteLength = bytes;
     this.segments.splice(index + 1, 0, rest);
   }
@@ -137,10 +173,13 @@ export class Segments {
   }
 
   private fuse(index: number, left: Segment, right: Segment): void {
-    left.entries = left.entries.concat(right.entries);
-    left.byteLength += right.byteLength;
-    left.buffer = undefined;
-    this.segments.splice(index + 1, 1);
+    const fused: Segment = {
+      owner: this,
+      entries: [...this.own(index, left).entries, ...this.own(index + 1, right).entries],
+      byteLength: left.byteLength + right.byteLength,
+      buffer: undefined,
+    };
+    this.segments.splice(index, 2, fused);
   }
 }
 

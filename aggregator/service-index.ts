@@ -1,6 +1,6 @@
 import type { Census } from '../common/guard.ts';
 import { serviceKeyText } from '../common/instance.ts';
-import type { Instance, InstanceStatus } from '../common/instance.ts';
+import type { Instance, InstanceStatus, ServiceKey } from '../common/instance.ts';
 import type { RegistryId } from '../common/registry.ts';
 import type { HostNames } from './host.ts';
 import type { Member, RegistryAttributes } from './merge.ts';
@@ -23,14 +23,19 @@ export interface InstanceSource {
   effective(id: string): Instance | undefined;
 }
 
-interface Seat {
+/** A member that knows its host: one object an instance, as nearly every one stands on one host. */
+interface Seat extends Member {
   readonly state: HostState;
-  readonly member: Member;
 }
 
-interface Entry {
-  readonly instance: Instance;
-  readonly seats: readonly Seat[];
+/** An instance that was taken over: its only seat, or all of them, of which there may be none. */
+type Entry = Seat | { readonly instance: Instance; readonly seats: readonly Seat[] };
+
+const noSeats: readonly Seat[] = [];
+
+function seatsOf(entry: Entry | undefined): readonly Seat[] {
+  if (entry === undefined) return noSeats;
+  return 'seats' in entry ? entry.seats : [entry];
 }
 
 interface ServiceCount {
@@ -52,6 +57,8 @@ export class RegistryIndex implements Census {
   private readonly entries = new Map<string, Entry>();
   private readonly statuses = new Map<InstanceStatus, number>();
   private readonly services = new Map<string, ServiceCount>();
+  /** The text of the service key that was counted last: instances often come by service. */
+  private lastKey: { readonly service: ServiceKey; readonly text: string } | undefined;
 
   constructor(id: RegistryId, priority: number) {
     this.mutable = { id, priority, network: '', defaultLocality: '' };
@@ -96,16 +103,15 @@ export class RegistryIndex implements Census {
     return this.services.get(service)?.up ?? 0;
   }
 
-  put(entry: Entry): void {
-    this.remove(entry.instance.id);
+  /** Takes `entry` in the place of `before`, the one that there was. */
+  put(entry: Entry, before: Entry | undefined): void {
+    if (before !== undefined) this.count(before.instance, -1);
     this.entries.set(entry.instance.id, entry);
     this.count(entry.instance, 1);
   }
 
-  remove(id: string): void {
-    const entry = this.entries.get(id);
-    if (entry === undefined) return;
-    this.entries.delete(id);
+  remove(entry: Entry): void {
+    this.entries.delete(entry.instance.id);
     this.count(entry.instance, -1);
   }
 
@@ -114,12 +120,22 @@ export class RegistryIndex implements Census {
     const total = (this.statuses.get(status) ?? 0) + by;
     if (total === 0) this.statuses.delete(status);
     else this.statuses.set(status, total);
-    const key = serviceKeyText(instance.service);
-    const service = this.services.get(key) ?? { known: 0, up: 0 };
+    const key = this.keyText(instance.service);
+    let service = this.services.get(key);
+    if (service === undefined) {
+      service = { known: 0, up: 0 };
+      this.services.set(key, service);
+    }
     service.known += by;
     if (status === 'UP') service.up += by;
     if (service.known === 0) this.services.delete(key);
-    else this.services.set(key, service);
+  }
+
+  private keyText(service: ServiceKey): string {
+    if (this.lastKey?.service !== service) {
+      this.lastKey = { service, text: serviceKeyText(service) };
+    }
+    return this.lastKey.text;
   }
 }
 
@@ -152,13 +168,11 @@ export class ServiceIndex {
 
   /** The hosts on which the instance stands or will stand once it is taken over. */
   hostsOf(source: InstanceSource, id: string): readonly string[] {
-    const before =
-      this.registry(source.id)
-        .get(id)
-        ?.seats.map(({ state }) => state.host) ?? [];
+    const before = seatsOf(this.registry(source.id).get(id)).map(({ state }) => state.host);
     const after = source.isServed ? source.effective(id) : undefined;
     if (after === undefined) return before;
-    return [...before, ...this.names.placements(after).map(({ host }) => host)];
+    const hosts = this.names.placements(after).map(({ host }) => host);
+    return before.length === 0 ? hosts : [...before, ...hosts];
   }
 
   /**
@@ -174,23 +188,24 @@ export class ServiceIndex {
     const before = registry.get(id);
     const instance = source.effective(id);
     if (before?.instance === instance && !isForced) return;
-    for (const { state, member } of before?.seats ?? []) {
-      state.members.delete(member);
-      touch(state);
+    for (const seat of seatsOf(before)) {
+      seat.state.members.delete(seat);
+      touch(seat.state);
     }
     if (instance === undefined) {
-      registry.remove(id);
+      if (before !== undefined) registry.remove(before);
       return;
     }
     const placements = source.isServed ? this.names.placements(instance) : [];
     const seats = placements.map(({ host, protocol, port }) => {
       const state = this.hostState(host);
-      const member = { registry: registry.attributes, instance, protocol, port };
-      state.members.add(member);
+      const seat: Seat = { registry: registry.attributes, instance, protocol, port, state };
+      state.members.add(seat);
       touch(state);
-      return { state, member };
+      return seat;
     });
-    registry.put({ instance, seats });
+    const [only] = seats;
+    registry.put(only !== undefined && seats.length === 1 ? only : { instance, seats }, before);
   }
 
   private hostState(host: string): HostState {

@@ -4,6 +4,7 @@ import type { Instance } from '../common/instance.ts';
 import type { RegistryId } from '../common/registry.ts';
 import { Pause } from '../common/yielding.ts';
 import type { SavedRegistry } from './registry-types.ts';
+import { shareParts } from './sharing.ts';
 import { decodeState, encodeState, StateError } from './state-format.ts';
 import type { StateHeader } from './state-format.ts';
 
@@ -83,7 +84,8 @@ async function decodeAll(file: Buffer, now: number): Promise<LoadedState> {
       header = piece.header;
       for (let index = 0; index < header.registries.length; index += 1) maps.push(new Map());
     } else {
-      maps[piece.registry]?.set(piece.instance.id, piece.instance);
+      const instance = shareParts(piece.instance);
+      maps[piece.registry]?.set(instance.id, instance);
     }
     if (pause.isDue()) await pause.turn();
   }

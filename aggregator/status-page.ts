@@ -2,8 +2,8 @@ import { describeDuration } from '../common/duration.ts';
 import { html, nothing } from '../common/html.ts';
 import type { Markup } from '../common/html.ts';
 import type { HttpReply } from '../common/http-server.ts';
-import { actionButton, describeStatus, fact, pill, renderPage } from '../common/page.ts';
-import { attentionOf } from './attention.ts';
+import { actionButton, describeStatus, fact, pill, plural, renderPage } from '../common/page.ts';
+import { attentionOf, describeSilence } from './attention.ts';
 import type {
   AgentView,
   EndpointView,
@@ -58,13 +58,17 @@ export function renderStatusPage(status: AggregatorStatus, list: ServiceList): H
 function renderFacts(status: AggregatorStatus): Markup {
   const live = status.registries.filter(({ state }) => state === 'live').length;
   const instances = status.registries.reduce((sum, { instances: by }) => sum + (by.UP ?? 0), 0);
-  return html`${status.isComplete ? pill('good', 'serving') : pill('warn', 'silent')}
+  return html`${status.isComplete ? pill('good', 'serving') : pill('bad', 'not ready')}
     ${fact(`of ${status.registries.length} registries live`, live)}
     ${fact('services', status.serviceCount)} ${fact('instances up', instances)}
-    ${fact('subscribers', status.subscribers.length)}
-    <span class="fact"
-      >up for ${describeDuration(status.uptimeMs)}, version ${status.version}</span
-    >`;
+    ${fact(plural(status.subscribers.length, 'subscriber'), status.subscribers.length)}
+    <span class="fact">up for ${describeDuration(status.uptimeMs)}, version ${status.version}</span
+    >${renderSilence(status)}`;
+}
+
+function renderSilence({ isComplete, registries }: AggregatorStatus): Markup {
+  if (isComplete) return nothing;
+  return html`<p class="alarm">Not ready: ${describeSilence(registries)}</p>`;
 }
 
 function renderRegistries(registries: readonly RegistryView[]): Markup {
@@ -212,7 +216,9 @@ function renderSubscriber(subscriber: SubscriberView): Markup {
   const told = subscriber.subscriptions.filter(({ pushes }) => pushes > 0).slice(0, linesShownMax);
   const others = subscriber.subscriptions.length - told.length;
   const rest =
-    others === 0 ? nothing : html`<div class="soft">${others} more types, nothing sent</div>`;
+    others === 0
+      ? nothing
+      : html`<div class="soft">${others} more ${plural(others, 'type')}, nothing sent</div>`;
   return html`<tr>
     <td>
       <b>${subscriber.node === '' ? 'unnamed' : subscriber.node}</b><br /><small
@@ -225,7 +231,7 @@ function renderSubscriber(subscriber: SubscriberView): Markup {
 }
 
 function renderSubscription(subscription: SubscriptionView): Markup {
-  const type = subscription.typeUrl.slice(subscription.typeUrl.lastIndexOf('.') + 1);
+  const type = subscription.typeUrl.slice(subscription.typeUrl.lastIndexOf('/') + 1);
   const version = subscription.acknowledgedVersion.slice(0, 12);
   const took =
     subscription.acknowledgeMs === undefined
@@ -234,7 +240,8 @@ function renderSubscription(subscription: SubscriptionView): Markup {
   const state = subscription.isInFlight ? pill('warn', 'in flight') : nothing;
   return html`<div>
     ${type} <code>${version === '' ? 'nothing yet' : version}</code
-    ><small>${took}, ${subscription.pushes} pushes</small> ${state}
+    ><small>${took}, ${subscription.pushes} ${subscription.pushes === 1 ? 'push' : 'pushes'}</small>
+    ${state}
   </div>`;
 }
 
@@ -292,7 +299,11 @@ function renderService(service: ServiceView): Markup {
     .slice(0, linesShownMax)
     .map((line) => html`<div><small>${line}</small></div>`);
   return html`<tr>
-    <td class="host"><b>${service.host}</b>${conflicts}</td>
+    <td class="host">
+      <b>${service.host}</b>
+      <small><a href="/api/services/${encodeURIComponent(service.host)}">explain</a></small>
+      ${conflicts}
+    </td>
     <td class="k mono">${service.vip}</td>
     <td class="k">${service.port} <small>${service.protocol}</small></td>
     <td>${renderEndpoints(service)}</td>

@@ -44,6 +44,22 @@ export interface CollectionState {
   readonly count: number;
 }
 
+/**
+ * A batch that is put together over several turns of the event loop while the collection is served, and set,
+ * as it was before. What is set meanwhile must be of other resources; it is kept by both.
+ */
+export interface ResourceDraft {
+  put(resource: Resource): void;
+  /** An unknown name is ignored. */
+  remove(name: string): void;
+  /** Makes some of the bytes that are to be served; false when all are made. */
+  prepare(): boolean;
+  /** Puts all of it in force as one revision, at once, and notifies, if it changes anything. */
+  commit(origins: readonly ChangeOrigin[]): void;
+  /** Drops what was not committed. */
+  discard(): void;
+}
+
 export interface ResourceSetter {
   /**
    * Applies a batch as one revision and notifies. A batch that changes nothing (equal versions,

@@ -5,6 +5,7 @@ import type {
   CollectionName,
   CollectionState,
   Resource,
+  ResourceDraft,
   ResourceSetter,
   ResourceStore,
   StoreListener,
@@ -36,6 +37,11 @@ export class Store implements ResourceStore, ResourceSetter {
     this.collections[collection].set(upserts, removals, origins);
   }
 
+  /** Starts a batch that takes longer. There is at most one at a time. */
+  draft(collection: CollectionName): ResourceDraft {
+    return this.collections[collection].startDraft();
+  }
+
   complete(collection: CollectionName): void {
     this.collections[collection].complete();
   }
@@ -54,9 +60,41 @@ export class Store implements ResourceStore, ResourceSetter {
   }
 }
 
+/** Resources with the digest of their versions. */
+class Content {
+  readonly segments: Segments;
+  readonly digest: Digest;
+
+  constructor(segments = new Segments(), digest = new Digest()) {
+    this.segments = segments;
+    this.digest = digest;
+  }
+
+  copy(): Content {
+    return new Content(this.segments.copy(), copyOf(this.digest));
+  }
+
+  /** Whether this changed anything. */
+  put(resource: Resource): boolean {
+    const before = this.segments.put(resource);
+    if (before === resource.version) return false;
+    if (before !== undefined) this.digest.remove(hashOf(resource.name, before));
+    this.digest.add(hashOf(resource.name, resource.version));
+    return true;
+  }
+
+  /** Whether this changed anything. */
+  remove(name: string): boolean {
+    const version = this.segments.remove(name);
+    if (version === undefined) return false;
+    this.digest.remove(hashOf(name, version));
+    return true;
+  }
+}
+
 class Collection {
-  private readonly segments = new Segments();
-  private readonly digest = new Digest();
+  private content = new Content();
+  private drafted: Content | undefined;
   private readonly listeners = new Set<{ readonly call: StoreListener }>();
   private revision = 0;
   private isComplete = false;
@@ -69,22 +107,34 @@ class Collection {
   ): void {
     let isChanged = false;
     for (const name of removals) {
-      const version = this.segments.remove(name);
-      if (version === undefined) continue;
-      this.digest.remove(hashOf(name, version));
-      isChanged = true;
+      this.drafted?.remove(name);
+      if (this.content.remove(name)) isChanged = true;
     }
     for (const resource of upserts) {
-      const before = this.segments.put(resource);
-      if (before === resource.version) continue;
-      if (before !== undefined) this.digest.remove(hashOf(resource.name, before));
-      this.digest.add(hashOf(resource.name, resource.version));
-      isChanged = true;
+      this.drafted?.put(resource);
+      if (this.content.put(resource)) isChanged = true;
     }
-    if (!isChanged) return;
-    this.revision += 1;
-    this.latest = undefined;
-    this.notify(origins);
+    if (isChanged) this.changed(origins);
+  }
+
+  startDraft(): ResourceDraft {
+    const drafted = this.content.copy();
+    this.drafted = drafted;
+    return {
+      put: (resource) => void drafted.put(resource),
+      remove: (name) => void drafted.remove(name),
+      prepare: () => drafted.segments.assembleOne(),
+      commit: (origins) => {
+        if (this.drafted !== drafted) throw new Error('store: the draft is not open');
+        this.drafted = undefined;
+        const isChanged = !drafted.digest.bytes().equals(this.content.digest.bytes());
+        this.content = drafted;
+        if (isChanged) this.changed(origins);
+      },
+      discard: () => {
+        if (this.drafted === drafted) this.drafted = undefined;
+      },
+    };
   }
 
   complete(): void {
@@ -98,22 +148,28 @@ class Collection {
     if (!this.isComplete) return undefined;
     this.latest ??= {
       revision: this.revision,
-      versionInfo: this.digest.bytes().toString('hex'),
-      segments: this.segments.buffers(),
-      byteLength: this.segments.byteLength,
-      count: this.segments.count,
+      versionInfo: this.content.digest.bytes().toString('hex'),
+      segments: this.content.segments.buffers(),
+      byteLength: this.content.segments.byteLength,
+      count: this.content.segments.count,
     };
     return this.latest;
   }
 
   version(name: string): string | undefined {
-    return this.segments.version(name);
+    return this.content.segments.version(name);
   }
 
   subscribe(call: StoreListener): () => void {
     const entry = { call };
     this.listeners.add(entry);
     return () => this.listeners.delete(entry);
+  }
+
+  private changed(origins: readonly ChangeOrigin[]): void {
+    this.revision += 1;
+    this.latest = undefined;
+    this.notify(origins);
   }
 
   /** A listener that throws is a defect: it ends the process, but only after the others were told. */
@@ -128,6 +184,13 @@ class Collection {
       }
     }
   }
+}
+
+function copyOf(digest: Digest): Digest {
+  const copy = new Digest();
+  const bytes = digest.bytes();
+  copy.add({ a: bytes.readInt32BE(0), b: bytes.readInt32BE(4) });
+  return copy;
 }
 
 function hashOf(name: string, version: string): ReturnType<typeof hashInstance> {

@@ -1,3 +1,4 @@
+import type { HeldPart } from '../common/guard.ts';
 import type { Catalog } from './catalog.ts';
 import { repairLabels } from './labels.ts';
 import { judge, mergeService } from './merge.ts';
@@ -9,9 +10,12 @@ import type { AgentView, RegistryView, ServiceView } from './view.ts';
 import { isHealthy } from './voice.ts';
 import type { Voice } from './voice.ts';
 
+const reasonPartsMax = 10;
+
 /** What an operator may see of a registry that has been heard of. `now` is `performance.now()`. */
 function registryView(registry: RegistryCatalog, index: RegistryIndex, now: number): RegistryView {
   const { guard } = registry;
+  const held = guard.heldCount === 0 ? [] : guard.held();
   return {
     id: registry.id,
     kind: registry.kind,
@@ -27,11 +31,15 @@ function registryView(registry: RegistryCatalog, index: RegistryIndex, now: numb
     ageMs: registry.ageMs(now),
     hiddenDelayMs: hiddenDelay(registry),
     heldRemovals: guard.heldCount,
-    guardReason: guard
-      .held()
-      .map(({ evidence }) => evidence)
-      .join('; '),
+    guardReason: guardReason(held),
   };
+}
+
+/** The evidence of the first parts; `held` may have thousands. */
+function guardReason(held: readonly HeldPart[]): string {
+  const lines = held.slice(0, reasonPartsMax).map(({ evidence }) => evidence);
+  if (held.length > reasonPartsMax) lines.push(`and ${held.length - reasonPartsMax} more`);
+  return lines.join('; ');
 }
 
 /** An expected registry of which nothing has been heard; its kind is not known yet. */

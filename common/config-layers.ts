@@ -40,14 +40,18 @@ export function readFlags(options: Options, argv: readonly string[], problems: s
   const texts = new Map<string, string[]>();
   const seen = new Set<string>();
   const known = [...keys.keys(), ...words, 'config'];
+  let unknownAt = -2;
   for (const token of tokenize(options, keys, argv)) {
     if (token.kind === 'option-terminator') continue;
     if (token.kind === 'positional') {
+      // Most likely the value of the unknown flag before it, which is a problem already.
+      if (token.index === unknownAt + 1) continue;
       problems.push(
         `${JSON.stringify(redactUserinfo(token.value))}: unexpected argument${suggestFlag(token.value, known)}`,
       );
     } else if (words.includes(token.name)) seen.add(token.name);
     else if (!known.includes(token.name)) {
+      unknownAt = token.index;
       problems.push(`${token.rawName}: unknown flag${suggestFlag(token.rawName, known)}`);
     } else collect(texts, token, options[keys.get(token.name) ?? ''], problems);
   }

@@ -129,5 +129,6 @@ function describeIssue(name: string, issue: z.core.$ZodIssue): string {
   for (const part of issue.path) {
     path += typeof part === 'number' ? `[${part}]` : `.${String(part)}`;
   }
-  return `${path}: ${issue.message.replace(/^Invalid input: /, '')}`;
+  const cause = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
+  return `${path}: ${cause.message.replace(/^Invalid input: /, '')}`;
 }

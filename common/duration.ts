@@ -27,7 +27,7 @@ export function formatDuration(ms: number): string {
 
 /** How a person reads a time span: two units at most, rounded down (`3.2 s`, `4 min 10 s`). */
 export function describeDuration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 1000) return `${Math.floor(ms)} ms`;
   if (ms < 10_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   const seconds = Math.floor(ms / 1000);
   if (seconds < 60) return `${seconds} s`;

@@ -89,9 +89,12 @@ interface Entry {
   since: number;
   isInWindow: boolean;
   part: string;
+  /** Of the registry and of the service; both live while the entry is in the window. */
+  readonly tallies: readonly [Tally, Tally];
 }
 
 interface Tally {
+  readonly key: string;
   wanted: number;
   passed: number;
 }
@@ -187,10 +190,8 @@ export class Guard {
   release(): readonly Loss[] {
     const passed: Loss[] = [];
     for (const entry of this.entries.values()) {
-      if (entry.state === 'held') this.pass(entry, passed);
-    }
-    for (const entry of this.window) {
-      if (entry.state === 'passed') this.drop(entry);
+      if (entry.state === 'held') passed.push(entry.loss);
+      if (entry.state === 'held' || entry.state === 'passed') this.drop(entry);
     }
     return passed;
   }
@@ -231,10 +232,11 @@ export class Guard {
       since: now,
       isInWindow: true,
       part: '',
+      tallies: [this.tallyOf('', loss.kind), this.tallyOf(loss.service, loss.kind)],
     };
     this.entries.set(loss.id, entry);
     this.window.push(entry);
-    for (const tally of this.talliesOf(loss)) tally.wanted += 1;
+    for (const tally of entry.tallies) tally.wanted += 1;
     return entry;
   }
 
@@ -275,11 +277,11 @@ export class Guard {
   ): void {
     for (const entry of this.window) {
       if (entry.state !== 'single') continue;
-      const { kind, service } = entry.loss;
-      const ofService = massParts.get(tallyKey(service, kind));
-      const evidence = massParts.get(tallyKey('', kind)) ?? ofService;
+      const [ofRegistry, ofService] = entry.tallies;
+      const registryEvidence = massParts.get(ofRegistry.key);
+      const evidence = registryEvidence ?? massParts.get(ofService.key);
       if (evidence === undefined) continue;
-      entry.part = massParts.has(tallyKey('', kind)) ? '' : service;
+      entry.part = registryEvidence === undefined ? entry.loss.service : '';
       entry.state = 'held';
       this.heldTotal += 1;
       held.push(entry.loss);
@@ -298,7 +300,7 @@ export class Guard {
     entry.state = 'passed';
     passed.push(entry.loss);
     if (!entry.isInWindow) this.entries.delete(entry.loss.id);
-    else for (const tally of this.talliesOf(entry.loss)) tally.passed += 1;
+    else for (const tally of entry.tallies) tally.passed += 1;
   }
 
   private drop(entry: Entry): void {
@@ -320,13 +322,10 @@ export class Guard {
   private leaveWindow(entry: Entry): void {
     if (!entry.isInWindow) return;
     entry.isInWindow = false;
-    const { service, kind } = entry.loss;
-    for (const key of [tallyKey('', kind), tallyKey(service, kind)]) {
-      const tally = this.tallies.get(key);
-      if (tally === undefined) continue;
+    for (const tally of entry.tallies) {
       tally.wanted -= 1;
       if (entry.state === 'passed') tally.passed -= 1;
-      if (tally.wanted === 0) this.tallies.delete(key);
+      if (tally.wanted === 0) this.tallies.delete(tally.key);
     }
   }
 
@@ -343,15 +342,14 @@ export class Guard {
     if (kept > 0) this.window = this.window.slice(kept);
   }
 
-  private *talliesOf(loss: Loss): Iterable<Tally> {
-    for (const key of [tallyKey('', loss.kind), tallyKey(loss.service, loss.kind)]) {
-      let tally = this.tallies.get(key);
-      if (tally === undefined) {
-        tally = { wanted: 0, passed: 0 };
-        this.tallies.set(key, tally);
-      }
-      yield tally;
+  private tallyOf(service: string, kind: LossKind): Tally {
+    const key = tallyKey(service, kind);
+    let tally = this.tallies.get(key);
+    if (tally === undefined) {
+      tally = { key, wanted: 0, passed: 0 };
+      this.tallies.set(key, tally);
     }
+    return tally;
   }
 }
 

@@ -149,7 +149,7 @@ export class HttpServer {
     if (allowedHosts === undefined) return;
     const host = request.headers.host ?? '';
     if (!isTrustedHost(host, allowedHosts)) {
-      throw new HttpError(403, 'this host name is not allowed here: see --admin-host');
+      throw new HttpError(403, 'this host name is not allowed here: see --admin-hosts');
     }
     if (request.method !== 'POST') return;
     const { origin } = request.headers;

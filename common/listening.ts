@@ -1,16 +1,15 @@
 import type { Server } from 'node:net';
 import { formatHostPort } from './address.ts';
 import type { HostPort } from './address.ts';
-import { errorCode } from './option.ts';
+import { messageOf } from './errors.ts';
 
 /** A listener could not be opened; the text names the flag that chose its address. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
 
   constructor(flag: string, address: HostPort, cause: unknown) {
-    const code = errorCode(cause);
-    const why = code === 'EADDRINUSE' ? 'the port is in use' : code;
-    super(`${flag}: cannot listen on ${formatHostPort(address)}: ${why}`, { cause });
+    const why = messageOf(cause).includes('EADDRINUSE') ? ': the port is in use' : '';
+    super(`${flag}: cannot listen on ${formatHostPort(address)}${why}`, { cause });
   }
 }
 

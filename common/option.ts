@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { durationSchema, formatDuration } from './duration.ts';
 import { formatHostPort, hostPortSchema } from './address.ts';
@@ -194,6 +195,25 @@ function whyUnreadable(path: string): string | undefined {
     return undefined;
   } catch (error) {
     return `cannot read ${path} (${errorCode(error)})`;
+  }
+}
+
+/** A directory that this process can write to, or can make. */
+export const writableDirectorySchema: z.ZodType<string> = nonEmpty.superRefine((path, context) => {
+  const problem = whyUnwritable(resolve(path));
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+});
+
+function whyUnwritable(path: string): string | undefined {
+  try {
+    if (!statSync(path).isDirectory()) return `${path} is not a directory`;
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    const code = errorCode(error);
+    // It will be made, so what counts is the directory above it.
+    if (code === 'ENOENT') return whyUnwritable(dirname(path));
+    return `cannot write to ${path} (${code})`;
   }
 }
 

@@ -65,6 +65,11 @@ export function fact(name: string, value: string | number): Markup {
   return html`<span class="fact"><b>${value}</b> ${name}</span>`;
 }
 
+/** `1 subscriber`, `2 subscribers`: the word that fits the number, for words that take an s. */
+export function plural(n: number, word: string): string {
+  return n === 1 ? word : `${word}s`;
+}
+
 /** A button that posts to a path of the admin API after asking. */
 export function actionButton(label: string, path: string, question: string): Markup {
   return html`<button type="button" data-post="${path}" data-question="${question}">
@@ -101,11 +106,14 @@ small,.soft{color:var(--soft);font-size:13px}
 .pill{display:inline-block;padding:1px 9px;border-radius:99px;font-size:13px;font-weight:600;white-space:nowrap;background:var(--line)}
 .good{color:var(--good);background:var(--good-bg)}.warn{color:var(--warn);background:var(--warn-bg)}.bad{color:var(--bad);background:var(--bad-bg)}
 header .pill{font-size:16px;padding:3px 14px}
+.alarm{flex-basis:100%;margin:0;padding:8px 14px;border-radius:8px;background:var(--bad-bg);color:var(--bad);font-size:20px;font-weight:600;overflow-wrap:anywhere}
 ul{margin:0;padding:0;list-style:none}.attention li{padding:8px 16px;border-top:1px solid var(--line)}
 .attention li .pill{margin-right:8px}
 .empty{padding:4px 16px 14px;color:var(--soft);margin:0}
 details>summary{cursor:pointer}details ul{padding:4px 0 4px 14px}
 .from{color:var(--soft)}
+.actions{margin:0;padding:4px 16px 14px}
+a{color:var(--accent)}
 button{font:inherit;font-size:13px;padding:2px 10px;border:1px solid var(--line);border-radius:6px;background:transparent;color:var(--accent);cursor:pointer}
 button:hover{border-color:var(--accent)}
 input{font:inherit;padding:7px 12px;border:1px solid var(--line);border-radius:8px;background:var(--card);color:var(--ink);width:min(420px,100%)}
@@ -113,20 +121,32 @@ input{font:inherit;padding:7px 12px;border:1px solid var(--line);border-radius:8
 
 const script = `
 const every = 2000;
+const heldForReaderMax = 30000;
 let failedAt;
+let refreshedAt = performance.now();
+let typing;
+const focusable = (root) => [...root.querySelectorAll('summary, button, a')];
 async function refresh() {
   const banner = document.getElementById('unreachable');
+  const { href } = location;
   try {
-    const response = await fetch(location.href, { signal: AbortSignal.timeout(10000) });
+    const response = await fetch(href, { signal: AbortSignal.timeout(10000) });
     if (!response.ok) throw new Error(response.status);
-    const next = new DOMParser().parseFromString(await response.text(), 'text/html');
+    const text = await response.text();
+    // The filter has changed meanwhile: the answer to the new one is on its way.
+    if (location.href !== href) return;
+    const next = new DOMParser().parseFromString(text, 'text/html');
     const open = new Set([...document.querySelectorAll('details[open][id]')].map((element) => element.id));
     for (const id of ['facts', 'content']) {
       const fresh = next.getElementById(id);
       for (const element of fresh.querySelectorAll('details[id]')) element.open = open.has(element.id);
       const old = document.getElementById(id);
-      if (old.innerHTML !== fresh.innerHTML) old.replaceWith(document.adoptNode(fresh));
+      if (old.innerHTML === fresh.innerHTML) continue;
+      const focused = focusable(old).indexOf(document.activeElement);
+      old.replaceWith(document.adoptNode(fresh));
+      if (focused !== -1) focusable(fresh)[focused]?.focus({ preventScroll: true });
     }
+    refreshedAt = performance.now();
     failedAt = undefined;
     banner.hidden = true;
   } catch {
@@ -138,14 +158,22 @@ async function refresh() {
 async function loop() {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, every));
-    if (!document.hidden && String(getSelection()) === '') await refresh();
+    // Somebody may be copying a text; a screen on a wall must not stand still for that.
+    const isRead = String(getSelection()) !== '' && performance.now() - refreshedAt < heldForReaderMax;
+    if (!document.hidden && !isRead) await refresh();
   }
 }
 document.addEventListener('click', async (event) => {
   const button = event.target.closest('button[data-post]');
   if (button === null || !confirm(button.dataset.question)) return;
-  const response = await fetch(button.dataset.post, { method: 'POST', headers: { 'x-tributary-request': '1' } });
-  if (!response.ok) alert((await response.json()).error);
+  button.disabled = true;
+  try {
+    const response = await fetch(button.dataset.post, { method: 'POST', headers: { 'x-tributary-request': '1' } });
+    if (!response.ok) alert((await response.json()).error);
+  } catch (error) {
+    alert('Not done: ' + error.message);
+  }
+  button.disabled = false;
   await refresh();
 });
 document.addEventListener('input', (event) => {
@@ -153,8 +181,8 @@ document.addEventListener('input', (event) => {
   const url = new URL(location.href);
   url.searchParams.set('filter', event.target.value);
   history.replaceState(null, '', url);
-  clearTimeout(globalThis.typing);
-  globalThis.typing = setTimeout(refresh, 200);
+  clearTimeout(typing);
+  typing = setTimeout(refresh, 200);
 });
 loop();
 `;

@@ -15,6 +15,7 @@ import { decodeAgentMessage, encodeAggregatorMessage } from '../../../proto/feed
 import type { AgentMessage, Hello } from '../../../proto/feed.ts';
 import { encodeInstance } from '../../../proto/instance-codec.ts';
 import { rawHello } from '../../support/feed-agent.ts';
+import { entryOf } from '../../support/outbox-entry.ts';
 
 const options = { instancesMax: 1000, served: true, aggregator: 'test' };
 
@@ -32,8 +33,7 @@ function instance(id: string, weight = 0): Instance {
 }
 
 function entry(id: string, weight: number): Entry {
-  const bytes = encodeInstance(instance(id, weight));
-  return { id, bytes, hash: hashInstance(bytes), service: 'a', status: 'UP' };
+  return entryOf(instance(id, weight));
 }
 
 /** An aggregator's side, and what its catalog holds. */

@@ -179,3 +179,110 @@ test('a listener that throws does not keep others from being told', (context) =>
   assert.equal(calls, 1);
   assert.equal(thrown.length, 1);
 });
+
+test('a draft shows nothing before it is committed, then all of it as one revision', () => {
+  const store = new Store();
+  store.complete(collection);
+  store.set(collection, [resource('a', '1'), resource('b', '1')], [], []);
+  const before = state(store);
+  const told: (readonly ChangeOrigin[])[] = [];
+  store.subscribe(collection, (from) => told.push(from));
+  const draft = store.draft(collection);
+  draft.put(resource('a', '2'));
+  draft.put(resource('c', '1'));
+  draft.remove('b');
+  while (draft.prepare());
+  assert.equal(state(store), before);
+  draft.commit(origins);
+  assert.deepEqual(told, [origins]);
+  assert.equal(state(store).revision, before.revision + 1);
+  assert.equal(content(state(store)), content(stateOf([resource('a', '2'), resource('c', '1')])));
+  assert.equal(
+    content(before),
+    content(stateOf([resource('a', '1'), resource('b', '1')])),
+    'a state that somebody holds stays as it was',
+  );
+});
+
+test('what is set while a draft is open is served at once and stays', () => {
+  const store = new Store();
+  store.complete(collection);
+  store.set(collection, [resource('a', '1'), resource('b', '1')], [], []);
+  const draft = store.draft(collection);
+  draft.put(resource('a', '2'));
+  store.set(collection, [resource('c', '1')], ['b'], []);
+  assert.equal(content(state(store)), content(stateOf([resource('a', '1'), resource('c', '1')])));
+  draft.commit([]);
+  const expected = stateOf([resource('a', '2'), resource('c', '1')]);
+  assert.equal(content(state(store)), content(expected));
+  assert.equal(state(store).versionInfo, expected.versionInfo);
+});
+
+test('a draft that changes nothing, or is dropped, makes no revision', () => {
+  const store = new Store();
+  store.complete(collection);
+  store.set(collection, [resource('a', '1')], [], []);
+  const { revision } = state(store);
+  const same = store.draft(collection);
+  same.put(resource('a', '2'));
+  same.put(resource('a', '1'));
+  same.remove('unknown');
+  same.commit([]);
+  same.discard();
+  const dropped = store.draft(collection);
+  dropped.put(resource('a', '3'));
+  dropped.discard();
+  assert.throws(() => dropped.commit([]), /the draft is not open/);
+  assert.equal(state(store).revision, revision);
+  assert.equal(store.version(collection, 'a'), '1');
+});
+
+test('a draft and changes beside it end in the same bytes as one after the other', () => {
+  const key = fc.integer({ min: 0, max: 40 });
+  const step = fc.record({ key, version: fc.option(fc.integer({ max: 3, min: 1 })) });
+  fc.assert(
+    fc.property(
+      fc.array(step),
+      fc.array(fc.record({ isDraft: fc.boolean(), step })),
+      (first, then) => {
+        const store = new Store();
+        const other = new Store();
+        store.complete(collection);
+        other.complete(collection);
+        const make = (name: string, version: number): Resource =>
+          resource(name, String(version), 40_000);
+        const set = (target: Store, name: string, version: number | null): void =>
+          target.set(
+            collection,
+            version === null ? [] : [make(name, version)],
+            version === null ? [name] : [],
+            [],
+          );
+        for (const target of [store, other]) {
+          for (const one of first) set(target, `n${one.key}`, one.version);
+        }
+        const draft = store.draft(collection);
+        for (const { isDraft, step: one } of then) {
+          const name = `${isDraft ? 'n' : 'm'}${one.key}`;
+          set(other, name, one.version);
+          if (!isDraft) set(store, name, one.version);
+          else if (one.version === null) draft.remove(name);
+          else draft.put(make(name, one.version));
+        }
+        draft.commit([]);
+        assert.equal(state(store).versionInfo, state(other).versionInfo);
+        assert.equal(state(store).byteLength, state(other).byteLength);
+        assert.equal(state(store).count, state(other).count);
+        assert.ok(content(state(store)) === content(state(other)));
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
+function stateOf(resources: readonly Resource[]): CollectionState {
+  const store = new Store();
+  store.complete(collection);
+  store.set(collection, resources, [], []);
+  return state(store);
+}
