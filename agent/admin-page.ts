@@ -2,7 +2,14 @@ import { describeDuration } from '../common/duration.ts';
 import { html, nothing } from '../common/html.ts';
 import type { Markup } from '../common/html.ts';
 import type { HttpReply } from '../common/http-server.ts';
-import { actionButton, describeStatus, fact, pill, renderPage } from '../common/page.ts';
+import {
+  actionButton,
+  describeStatus,
+  fact,
+  linesShownMax,
+  pill,
+  renderPage,
+} from '../common/page.ts';
 import type { Tone } from '../common/page.ts';
 import type { AgentStatus } from './agent.ts';
 import type { FeedClientStatus } from './feed-client.ts';
@@ -26,8 +33,6 @@ export interface AgentReport {
   readonly uptimeMs: number;
   readonly registries: readonly RegistryReport[];
 }
-
-const linesShownMax = 20;
 
 /** The agent's page. Pure: equal arguments, equal page. */
 export function renderAgentPage(report: AgentReport): HttpReply {
@@ -186,8 +191,13 @@ function renderHeld(registries: readonly RegistryReport[]): Markup {
   </section>`;
 }
 
+/** A service key's text without its empty parts: `orders`, `group/interface:1.0.0`. */
+function describeService(key: string): string {
+  return key.replace(/^[a-z]+:\/?/, '').replace(/:$/, '');
+}
+
 function renderHeldPart({ registry }: RegistryReport, held: HeldReport): Markup {
-  const where = held.service === '' ? registry : `${registry}, ${held.service}`;
+  const where = held.service === '' ? registry : `${registry}, ${describeService(held.service)}`;
   return html`<li>
     ${pill('warn', `${held.losses}`)} <b>${where}</b>: ${held.evidence}
     <small>passes by itself in ${describeDuration(held.passesInMs)}</small>

@@ -10,6 +10,7 @@ import type { FeedClientStatus } from './feed-client.ts';
 import { FeedTargets } from './feed-targets.ts';
 import type { FeedTargetOptions } from './feed-targets.ts';
 import { GuardedView } from './guarded-view.ts';
+import { limitYoungHeap, tidyHeapAfter } from './heap.ts';
 import type { HeartbeatHealth } from './feed-stream.ts';
 import type { AgentObserver } from './observer.ts';
 import { Outbox } from './outbox.ts';
@@ -107,6 +108,7 @@ export class RegistryAgent {
       this.tickForever(either),
       this.confirmer.run(either),
       this.targets.run(either),
+      limitYoungHeap(either),
     ].map((part) =>
       part.catch((error: unknown) => {
         stop.abort();
@@ -171,6 +173,7 @@ export class RegistryAgent {
       if (pause.isDue()) await pause.turn();
     }
     this.settle(event.observedAt);
+    tidyHeapAfter(event.instances.size);
     if (this.outbox.sequence > 0) return;
     this.outbox.open();
     this.log.info({ instances: this.outbox.size }, 'the registry has been read');

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { hostPortSchema, isLoopback } from '../common/address.ts';
+import { formatHostPort, hostPortSchema, isLoopback } from '../common/address.ts';
 import type { HostPort } from '../common/address.ts';
 import type { Given, Program } from '../common/config.ts';
 import { generalOptions, guardOptions } from '../common/general-options.ts';
@@ -23,6 +23,8 @@ import {
   zooKeeperAddressSchema,
 } from '../common/registry-address.ts';
 import type { EurekaAddress, ZooKeeperAddress } from '../common/registry-address.ts';
+import { tlsProblems } from '../common/tls-files.ts';
+import type { NamedFile } from '../common/tls-files.ts';
 import { defaultEurekaOptions } from './eureka/options.ts';
 import { defaultZooKeeperOptions } from './zookeeper/source.ts';
 
@@ -135,7 +137,7 @@ const feedOptions = {
     placeholder: 'HOST:PORT,...',
     group: feed,
     description: 'aggregators; each is fed at every address its name resolves to',
-    format: (value) => value.map(({ host, port }) => `${host}:${port}`),
+    format: (value) => value.map(formatHostPort),
   }),
   agentId: {
     ...textOr(
@@ -232,13 +234,12 @@ function checkAgent({ values, isValid, nameOf }: Given<typeof agentOptions>): st
       );
     }
   }
-  if (
-    isValid('feedCert', 'feedKey') &&
-    (values.feedCert === undefined) !== (values.feedKey === undefined)
-  ) {
-    problems.push(
-      '--feed-cert, --feed-key: a client certificate needs its key, and a key its certificate',
-    );
+  if (isValid('feedCert', 'feedKey', 'feedCa')) {
+    const named = (key: 'feedCert' | 'feedKey' | 'feedCa'): NamedFile => ({
+      path: values[key],
+      name: nameOf(key),
+    });
+    problems.push(...tlsProblems(named('feedCert'), named('feedKey'), named('feedCa')));
   }
   const isTls = values.feedTls || values.feedCa !== undefined || values.feedCert !== undefined;
   const isLocal = values.aggregator.every(({ host }) => isLoopback(host));

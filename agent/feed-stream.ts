@@ -292,21 +292,21 @@ export class FeedStream {
       if (pause.isDue()) await pause.turn();
       while (this.snapshotRun === run && this.isPaused()) await this.pauseOver();
       if (this.snapshotRun !== run) return;
-      const end = chunkEnd(snapshot.instances, next);
-      isLast = end === snapshot.instances.length;
+      const instances = chunkAt(snapshot, next);
+      next += instances.length;
+      isLast = next === snapshot.size;
       const message = encodeAgentMessage({
         kind: 'chunk',
         chunk: {
           sequence: snapshot.sequence,
           index,
-          instances: snapshot.instances.slice(next, end),
+          instances,
           last: isLast,
           digest: isLast ? snapshot.digest : Buffer.alloc(0),
-          count: isLast ? snapshot.instances.length : 0,
+          count: isLast ? snapshot.size : 0,
           ageMs: this.feeder.health().registryAgeMs,
         },
       });
-      next = end;
       if (isLast) {
         this.phase = 'live';
         this.sentSequence = snapshot.sequence;
@@ -343,12 +343,15 @@ export class FeedStream {
   }
 }
 
-function chunkEnd(instances: readonly Buffer[], start: number): number {
+/** The instances of the chunk that begins at a place: one at least, unless nothing is left. */
+function chunkAt(snapshot: Snapshot, start: number): readonly Buffer[] {
+  const instances: Buffer[] = [];
   let bytes = 0;
-  let end = start;
-  for (; end < instances.length; end++) {
-    bytes += instances[end]?.length ?? 0;
-    if (bytes > feedStreamLimits.chunkBytes && end > start) break;
+  for (let place = start; place < snapshot.size; place++) {
+    const instance = snapshot.encoded(place);
+    bytes += instance.length;
+    if (bytes > feedStreamLimits.chunkBytes && instances.length > 0) break;
+    instances.push(instance);
   }
-  return end;
+  return instances;
 }

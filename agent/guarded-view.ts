@@ -1,8 +1,9 @@
 import { hashInstance } from '../common/digest.ts';
+import type { InstanceHash } from '../common/digest.ts';
 import type { Activation, Census, Guard, HeldPart, Loss } from '../common/guard.ts';
 import { serviceKeyText } from '../common/instance.ts';
 import type { Instance, InstanceStatus } from '../common/instance.ts';
-import { checkInstance, decodeInstance, encodeInstance } from '../proto/instance-codec.ts';
+import { checkInstance, encodeInstance } from '../proto/instance-codec.ts';
 import type { Entry, Outbox } from './outbox.ts';
 import type { Retention } from './retention.ts';
 
@@ -44,6 +45,8 @@ export interface Confirmation {
 }
 
 interface ServiceCount {
+  /** The text under which the service is counted: entries share it. */
+  readonly text: string;
   /** Instances of any status but GONE. */
   live: number;
   up: number;
@@ -58,7 +61,7 @@ export class GuardedView {
   private readonly statuses = new Map<InstanceStatus, number>();
   private wanted = new Map<string, Loss>();
   /** What a demoted instance will be when its demotion passes. */
-  private readonly demoted = new Map<string, Entry>();
+  private readonly demoted = new Map<string, Instance>();
   /** When each removal that wants confirmation was observed. */
   private readonly unconfirmed = new Map<string, number>();
   private readonly doubted = new Map<string, { attempts: number; dueAt: number }>();
@@ -72,43 +75,43 @@ export class GuardedView {
 
   /** The instance is as the source says. */
   upsert(instance: Instance): void {
+    const { id } = instance;
     const bytes = encodeInstance(instance);
-    const known = this.outbox.get(instance.id);
-    this.wanted.delete(instance.id);
-    this.doubted.delete(instance.id);
-    this.unconfirmed.delete(instance.id);
-    this.demoted.delete(instance.id);
-    if (known?.bytes.equals(bytes) === true) {
-      this.guard.back(instance.id);
+    const hashed = hashInstance(bytes);
+    const known = this.outbox.get(id);
+    this.wanted.delete(id);
+    this.doubted.delete(id);
+    this.unconfirmed.delete(id);
+    this.demoted.delete(id);
+    if (known !== undefined && isSame(known, hashed, bytes)) {
+      this.guard.back(id);
       return;
     }
     const problem = checkInstance(instance, bytes.length);
     if (problem !== undefined) {
-      this.report.dropped('limit', `instance ${instance.id.slice(0, 200)}: ${problem}`);
+      this.report.dropped('limit', `instance ${id.slice(0, 200)}: ${problem}`);
       return;
     }
-    const service = serviceKeyText(instance.service);
-    const entry = {
-      id: instance.id,
-      bytes,
-      hash: hashInstance(bytes),
-      service,
-      status: instance.status,
-    };
-    if (known?.status === 'UP' && known.service === service && isDemotion(instance.status)) {
-      this.demoted.set(entry.id, entry);
-      this.wanted.set(entry.id, { id: entry.id, service, kind: 'demotion' });
+    const service = this.serviceText(instance);
+    if (
+      known?.instance.status === 'UP' &&
+      known.service === service &&
+      isDemotion(instance.status)
+    ) {
+      this.demoted.set(id, instance);
+      this.wanted.set(id, { id, service, kind: 'demotion' });
       return;
     }
-    if (entry.status === 'UP' || this.guard.isPending(entry.id)) this.guard.back(entry.id);
-    this.apply(entry);
+    if (instance.status === 'UP' || this.guard.isPending(id)) this.guard.back(id);
+    this.apply({ ...hashed, instance, service }, bytes);
   }
 
   /** The source says that the instance is gone. Unknown ids and empty services are ignored. */
   remove(id: string, now: number): void {
     const known = this.outbox.get(id);
-    if (known === undefined || known.status === 'GONE') return;
-    if (known.status === 'UP') this.wanted.set(id, { id, service: known.service, kind: 'removal' });
+    if (known === undefined || known.instance.status === 'GONE') return;
+    if (known.instance.status === 'UP')
+      this.wanted.set(id, { id, service: known.service, kind: 'removal' });
     else this.withdraw(id, now);
   }
 
@@ -159,8 +162,7 @@ export class GuardedView {
   }
 
   instance(id: string): Instance | undefined {
-    const entry = this.outbox.get(id);
-    return entry === undefined ? undefined : decodeInstance(entry.bytes);
+    return this.outbox.get(id)?.instance;
   }
 
   /**
@@ -189,7 +191,7 @@ export class GuardedView {
   tick(now: number): void {
     this.pass(this.guard.tick(now), now);
     for (const id of this.retention.takeDue(now)) {
-      if (this.outbox.get(id)?.status === 'GONE') this.drop(id);
+      if (this.outbox.get(id)?.instance.status === 'GONE') this.drop(id);
     }
     for (const [id, doubt] of this.doubted) if (doubt.dueAt <= now) this.remove(id, now);
     this.settle(now, now);
@@ -245,7 +247,7 @@ export class GuardedView {
       this.demoted.delete(id);
       this.unconfirmed.delete(id);
       if (kind === 'removal') this.withdraw(id, now);
-      else if (demoted !== undefined) this.apply(demoted);
+      else if (demoted !== undefined) this.say(demoted);
     }
   }
 
@@ -259,20 +261,25 @@ export class GuardedView {
       this.drop(id);
       return;
     }
-    const bytes = encodeInstance({ ...decodeInstance(known.bytes), status: 'GONE' });
-    this.apply({ ...known, bytes, hash: hashInstance(bytes), status: 'GONE' });
+    this.say({ ...known.instance, status: 'GONE' });
   }
 
-  private apply(entry: Entry): void {
-    const known = this.outbox.get(entry.id);
+  private say(instance: Instance): void {
+    const bytes = encodeInstance(instance);
+    this.apply({ ...hashInstance(bytes), instance, service: this.serviceText(instance) }, bytes);
+  }
+
+  private apply(entry: Entry, bytes: Buffer): void {
+    const { id, status } = entry.instance;
+    const known = this.outbox.get(id);
     if (known !== undefined) this.count(known, -1);
     this.count(entry, 1);
-    this.outbox.put(entry);
+    this.outbox.put(entry, bytes);
     if (known !== undefined && known.service !== entry.service) this.forgetIfEmpty(known.service);
-    if (entry.status === 'GONE') return;
+    if (status === 'GONE') return;
     const standIn = this.retention.revive(entry.service);
-    if (standIn === undefined || standIn === entry.id) return;
-    if (this.outbox.get(standIn)?.status === 'GONE') this.drop(standIn);
+    if (standIn === undefined || standIn === id) return;
+    if (this.outbox.get(standIn)?.instance.status === 'GONE') this.drop(standIn);
   }
 
   private drop(id: string): void {
@@ -289,18 +296,31 @@ export class GuardedView {
     this.retention.revive(service);
   }
 
-  private count(entry: Entry, by: 1 | -1): void {
-    const number = (this.statuses.get(entry.status) ?? 0) + by;
-    if (number === 0) this.statuses.delete(entry.status);
-    else this.statuses.set(entry.status, number);
-    let service = this.services.get(entry.service);
-    if (service === undefined) {
-      service = { live: 0, up: 0 };
-      this.services.set(entry.service, service);
-    }
-    if (entry.status !== 'GONE') service.live += by;
-    if (entry.status === 'UP') service.up += by;
+  /** The text of the instance's service, the one that other entries of the service have. */
+  private serviceText({ service }: Instance): string {
+    const text = serviceKeyText(service);
+    return this.services.get(text)?.text ?? text;
   }
+
+  private count({ instance, service: text }: Entry, by: 1 | -1): void {
+    const { status } = instance;
+    const number = (this.statuses.get(status) ?? 0) + by;
+    if (number === 0) this.statuses.delete(status);
+    else this.statuses.set(status, number);
+    let service = this.services.get(text);
+    if (service === undefined) {
+      service = { text, live: 0, up: 0 };
+      this.services.set(text, service);
+    }
+    if (status !== 'GONE') service.live += by;
+    if (status === 'UP') service.up += by;
+  }
+}
+
+/** Whether it is said already: equal hashes alone are no proof where a hash can be aimed at. */
+function isSame(known: Entry, hashed: InstanceHash, bytes: Buffer): boolean {
+  const isAlike = known.a === hashed.a && known.b === hashed.b;
+  return isAlike && encodeInstance(known.instance).equals(bytes);
 }
 
 function isDemotion(status: InstanceStatus): boolean {

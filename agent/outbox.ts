@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { Digest } from '../common/digest.ts';
 import type { InstanceHash } from '../common/digest.ts';
-import type { InstanceStatus } from '../common/instance.ts';
+import type { Instance } from '../common/instance.ts';
 import { encodeChanges, payloadBytesMax } from '../proto/feed.ts';
 import type { EncodedChange } from '../proto/feed.ts';
+import { encodeInstance } from '../proto/instance-codec.ts';
 
 /**
- * The outbox: what the agent says about its registry (encoded), its digest, and a bounded log of the
- * batches of changes that led here. All aggregators are fed from it, each at its own position; none of them
+ * The outbox: what the agent says about its registry, its digest, and a bounded log of the (encoded)
+ * batches of changes that led here. Instances are the source's own objects and are encoded when they are
+ * sent: encoding is deterministic, so what was hashed for the digest is what will be sent. All aggregators are fed from it, each at its own position; none of them
  * can make it grow: whoever falls behind the log gets a snapshot instead.
  *
  * Changes are made with `put` and `remove` and become a batch with `commit`, which must follow in the
@@ -15,21 +17,20 @@ import type { EncodedChange } from '../proto/feed.ts';
  * sequence: the first reading of the registry is filled in over many turns, and appears as a whole.
  */
 
-/** One instance as it is sent, with what the agent must know of it without decoding. */
-export interface Entry {
-  readonly id: string;
-  readonly bytes: Buffer;
-  readonly hash: InstanceHash;
-  /** `serviceKeyText` of its service. */
+/** One instance as it is said. Its hash is that of its encoding. Immutable. */
+export interface Entry extends InstanceHash {
+  readonly instance: Instance;
+  /** `serviceKeyText` of its service; one text for all instances of the service. */
   readonly service: string;
-  readonly status: InstanceStatus;
 }
 
 /** All instances as of a sequence. Immutable. */
 export interface Snapshot {
   readonly sequence: number;
   readonly digest: Buffer;
-  readonly instances: readonly Buffer[];
+  readonly size: number;
+  /** The instance at a place below `size`, encoded anew by each call. */
+  encoded(place: number): Buffer;
 }
 
 /** Neighbouring batches, to be sent as one Delta. */
@@ -102,19 +103,21 @@ export class Outbox {
     return this.entries.keys();
   }
 
-  put(entry: Entry): void {
-    const known = this.entries.get(entry.id);
-    if (known !== undefined) this.digest.remove(known.hash);
-    this.digest.add(entry.hash);
-    this.entries.set(entry.id, entry);
-    if (this.lastSequence > 0) this.pending.push({ kind: 'upsert', bytes: entry.bytes });
+  /** @param bytes the encoding of the instance, where it is at hand */
+  put(entry: Entry, bytes: Buffer = encodeInstance(entry.instance)): void {
+    const { id } = entry.instance;
+    const known = this.entries.get(id);
+    if (known !== undefined) this.digest.remove(known);
+    this.digest.add(entry);
+    this.entries.set(id, entry);
+    if (this.lastSequence > 0) this.pending.push({ kind: 'upsert', bytes });
   }
 
   /** Unknown ids are ignored. */
   remove(id: string): void {
     const known = this.entries.get(id);
     if (known === undefined) return;
-    this.digest.remove(known.hash);
+    this.digest.remove(known);
     this.entries.delete(id);
     if (this.lastSequence > 0) this.pending.push({ kind: 'removal', id });
   }
@@ -185,11 +188,9 @@ export class Outbox {
   /** Everything as of the last commit. Undefined before `open`. */
   snapshot(): Snapshot | undefined {
     if (this.lastSequence === 0) return undefined;
-    this.cachedSnapshot ??= {
-      sequence: this.lastSequence,
-      digest: this.digest.bytes(),
-      instances: Array.from(this.entries.values(), (entry) => entry.bytes),
-    };
+    this.cachedSnapshot ??= new EntrySnapshot(this.lastSequence, this.digest.bytes(), [
+      ...this.entries.values(),
+    ]);
     return this.cachedSnapshot;
   }
 
@@ -230,6 +231,28 @@ export class Outbox {
 
   private notify(): void {
     for (const listener of this.listeners) listener();
+  }
+}
+
+class EntrySnapshot implements Snapshot {
+  readonly sequence: number;
+  readonly digest: Buffer;
+  private readonly entries: readonly Entry[];
+
+  constructor(sequence: number, digest: Buffer, entries: readonly Entry[]) {
+    this.sequence = sequence;
+    this.digest = digest;
+    this.entries = entries;
+  }
+
+  get size(): number {
+    return this.entries.length;
+  }
+
+  encoded(place: number): Buffer {
+    const entry = this.entries[place];
+    if (entry === undefined) throw new RangeError(`a snapshot of ${this.size} has no ${place}`);
+    return encodeInstance(entry.instance);
   }
 }
 

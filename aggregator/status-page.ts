@@ -2,11 +2,20 @@ import { describeDuration } from '../common/duration.ts';
 import { html, nothing } from '../common/html.ts';
 import type { Markup } from '../common/html.ts';
 import type { HttpReply } from '../common/http-server.ts';
-import { actionButton, describeStatus, fact, pill, plural, renderPage } from '../common/page.ts';
+import {
+  actionButton,
+  describeStatus,
+  fact,
+  pill,
+  plural,
+  linesShownMax,
+  renderPage,
+} from '../common/page.ts';
+import { renderServices } from './services-table.ts';
 import { attentionOf, describeSilence } from './attention.ts';
+import type { AttentionPoint } from './attention.ts';
 import type {
   AgentView,
-  EndpointView,
   RegistryView,
   ServiceView,
   SubscriberView,
@@ -33,8 +42,6 @@ export interface ServiceList {
 
 /** How many services a page shows at most; the filter reaches the rest. */
 export const servicesShownMax = 200;
-const endpointsShownMax = 50;
-const linesShownMax = 20;
 
 /** The aggregator's status page. Pure: equal arguments, equal page. */
 export function renderStatusPage(status: AggregatorStatus, list: ServiceList): HttpReply {
@@ -50,9 +57,20 @@ export function renderStatusPage(status: AggregatorStatus, list: ServiceList): H
         aria-label="Filter services by host"
       />
     </form>`,
-    content: html`${renderRegistries(status.registries)}${renderSubscribers(status.subscribers)}
-    ${renderAttention(status, list)}${renderServices(status, list)}`,
+    content: renderContent(status, list),
   });
+}
+
+/** What needs attention stands above everything; that nothing does, out of the way. */
+function renderContent(status: AggregatorStatus, list: ServiceList): Markup {
+  const points = attentionOf(status, list.services);
+  const registries = renderRegistries(status.registries);
+  const subscribers = renderSubscribers(status.subscribers);
+  const attention = renderAttention(points);
+  const services = renderServices(status.serviceCount, list);
+  return points.length === 0
+    ? html`${registries}${subscribers}${attention}${services}`
+    : html`${attention}${registries}${subscribers}${services}`;
 }
 
 function renderFacts(status: AggregatorStatus): Markup {
@@ -116,7 +134,7 @@ function renderRegistry(registry: RegistryView): Markup {
   return html`<tr>
     <td class="k">
       <b>${registry.id}</b><br /><small
-        >${registry.kind}${registry.isExpected ? '' : ', shown only'}</small
+        >${describeKind(registry)}${registry.isExpected ? '' : ', shown only'}</small
       >
     </td>
     <td class="k">${statePill(registry)}</td>
@@ -134,6 +152,10 @@ function renderRegistry(registry: RegistryView): Markup {
     <td>${renderHeld(registry)}</td>
     <td class="k">${renderActions(registry)}</td>
   </tr>`;
+}
+
+function describeKind({ kind, isHeard, agents }: RegistryView): string {
+  return isHeard || agents.length > 0 ? kind : 'never heard of';
 }
 
 function describeLag({ lag }: RegistryView): string {
@@ -245,119 +267,18 @@ function renderSubscription(subscription: SubscriptionView): Markup {
   </div>`;
 }
 
-function renderAttention(status: AggregatorStatus, list: ServiceList): Markup {
-  const points = attentionOf(status, list.services);
+function renderAttention(points: readonly AttentionPoint[]): Markup {
+  const more = points.length - linesShownMax;
   const body =
     points.length === 0
       ? html`<p class="empty">
           Nothing: every expected registry is live and nothing is held back.
         </p>`
       : html`<ul class="attention">
-          ${points.slice(0, linesShownMax).map(({ tone, word, text }) => html`<li>${pill(tone, word)}${text}</li>`)}
+          ${points.slice(0, linesShownMax).map(({ tone, word, text }) => html`<li>${pill(tone, word)}${text}</li>`)}${more > 0 ? html`<li class="soft">and ${more} more</li>` : nothing}
         </ul>`;
-  return html`<section class="narrow">
+  return html`<section class="${points.length === 0 ? 'narrow' : 'all'}">
     <h2>Needs attention</h2>
     ${body}
   </section>`;
-}
-
-function renderServices(status: AggregatorStatus, list: ServiceList): Markup {
-  const total = list.filter === '' ? status.serviceCount : undefined;
-  const shown = list.services.length;
-  const count = list.isCut
-    ? `the first ${shown}${total === undefined ? '' : ` of ${total}`}; filter to see others`
-    : list.filter === ''
-      ? `${shown}`
-      : `${shown} match`;
-  const body =
-    shown === 0
-      ? html`<p class="empty">${list.filter === '' ? 'None yet.' : 'No host contains this.'}</p>`
-      : html`<div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                <th>Host</th>
-                <th>Address</th>
-                <th>Port</th>
-                <th>Endpoints, and who vouches for them</th>
-                <th>Not served</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${list.services.map(renderService)}
-            </tbody>
-          </table>
-        </div>`;
-  return html`<section>
-    <h2>Services <small>${count}</small></h2>
-    ${body}
-  </section>`;
-}
-
-function renderService(service: ServiceView): Markup {
-  const conflicts = service.conflicts
-    .slice(0, linesShownMax)
-    .map((line) => html`<div><small>${line}</small></div>`);
-  return html`<tr>
-    <td class="host">
-      <b>${service.host}</b>
-      <small><a href="/api/services/${encodeURIComponent(service.host)}">explain</a></small>
-      ${conflicts}
-    </td>
-    <td class="k mono">${service.vip}</td>
-    <td class="k">${service.port} <small>${service.protocol}</small></td>
-    <td>${renderEndpoints(service)}</td>
-    <td>${renderWithheld(service)}</td>
-  </tr>`;
-}
-
-function renderEndpoints({ host, endpoints }: ServiceView): Markup {
-  if (endpoints.length === 0) return html`<span class="soft">none: an empty service</span>`;
-  const items = endpoints.slice(0, endpointsShownMax).map(renderEndpoint);
-  const more = endpoints.length - items.length;
-  const rest = more === 0 ? nothing : html`<li class="soft">and ${more} more</li>`;
-  if (endpoints.length <= 3)
-    return html`<ul>
-      ${items}
-    </ul>`;
-  return html`<details id="${`endpoints of ${host}`}">
-    <summary>
-      ${endpoints.length} endpoints <span class="from">${summarizeOrigins(endpoints)}</span>
-    </summary>
-    <ul>
-      ${items}${rest}
-    </ul>
-  </details>`;
-}
-
-function summarizeOrigins(endpoints: readonly EndpointView[]): string {
-  const counts = new Map<string, number>();
-  for (const { provenance } of endpoints) {
-    for (const registry of new Set(provenance.map((origin) => origin.registry))) {
-      counts.set(registry, (counts.get(registry) ?? 0) + 1);
-    }
-  }
-  const parts = [...counts]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([registry, n]) => `${n} from ${registry}`);
-  return parts.join(', ');
-}
-
-function renderEndpoint(endpoint: EndpointView): Markup {
-  const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address;
-  const details = [
-    endpoint.locality,
-    endpoint.network === '' ? '' : `network ${endpoint.network}`,
-    endpoint.weight === 0 ? '' : `weight ${endpoint.weight}`,
-  ].filter((detail) => detail !== '');
-  const origins = endpoint.provenance.map(({ registry, instance }) => `${registry} (${instance})`);
-  return html`<li>
-    <span class="mono">${address}:${endpoint.port}</span> <small>${details.join(', ')}</small>
-    <small class="from">${origins.join(', ')}</small>
-  </li>`;
-}
-
-function renderWithheld({ withheld }: ServiceView): Markup {
-  const parts = Object.entries(withheld).filter(([, n]) => n > 0);
-  return html`<small>${parts.map(([why, n]) => `${n} ${describeStatus(why)}`).join(', ')}</small>`;
 }

@@ -47,6 +47,9 @@ export function renderPage(page: Page): HttpReply {
   };
 }
 
+/** How many lines of a kind (conflicts, held parts) a page shows at most. */
+export const linesShownMax = 20;
+
 /** How something fares. */
 export type Tone = 'good' | 'warn' | 'bad' | 'plain';
 
@@ -95,7 +98,7 @@ h2 small{text-transform:none;letter-spacing:0;font-weight:400;font-size:13px}
 #content{padding:16px 24px 40px;display:grid;gap:16px;grid-template-columns:repeat(12,minmax(0,1fr))}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden;grid-column:span 12}
 .scroll{overflow-x:auto}
-@media (min-width:1200px){section.half{grid-column:span 6}section.wide{grid-column:span 8}section.narrow{grid-column:span 4}}
+@media (min-width:1200px){section.half{grid-column:span 6}section.wide{grid-column:span 8}section.narrow{grid-column:span 4}section.wide:not(:has(+.narrow)){grid-column:span 12}}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-size:12px;font-weight:600;color:var(--soft);text-align:left;padding:4px 16px 6px;white-space:nowrap}
 td{padding:7px 16px;border-top:1px solid var(--line);vertical-align:top}

@@ -3,21 +3,33 @@ import { loadSync } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
 
 /**
- * Loads the .proto files beside it, once, at start. `root` holds every message for encoding and
- * decoding by hand (`codec`); `bytesMethod` is what grpc-js needs of a method.
+ * Loads the .proto files beside it, each when it is first asked for. `codec` is for encoding and decoding by
+ * hand, `loadGrpc` gives what grpc-js needs of a service.
  */
-const files = [
-  'tributary/feed/v1/feed.proto',
-  'envoy/service/discovery/v3/discovery.proto',
-  'istio/mcp/v1alpha1/resource.proto',
-  'istio/networking/v1alpha3/service_entry.proto',
-];
+const files: Readonly<Record<string, string>> = {
+  'tributary.feed': 'tributary/feed/v1/feed.proto',
+  'envoy.service': 'envoy/service/discovery/v3/discovery.proto',
+  'istio.mcp': 'istio/mcp/v1alpha1/resource.proto',
+  'istio.networking': 'istio/networking/v1alpha3/service_entry.proto',
+  'google.protobuf': 'istio/mcp/v1alpha1/resource.proto',
+};
 
-const root = new protobuf.Root();
-root.resolvePath = (_origin, target) =>
-  target.startsWith('google/') ? target : `${import.meta.dirname}/${target}`;
-root.loadSync(files, { keepCase: false });
-root.resolveAll();
+const roots = new Map<string, protobuf.Root>();
+
+/** The messages of the file that has the message of this name, and of those that it imports. */
+function rootOf(fullName: string): protobuf.Root {
+  const file = files[fullName.split('.', 2).join('.')];
+  if (file === undefined) throw new Error(`no file is known to have the message ${fullName}`);
+  const known = roots.get(file);
+  if (known !== undefined) return known;
+  const root = new protobuf.Root();
+  root.resolvePath = (_origin, target) =>
+    target.startsWith('google/') ? target : `${import.meta.dirname}/${target}`;
+  root.loadSync(file, { keepCase: false });
+  root.resolveAll();
+  roots.set(file, root);
+  return root;
+}
 
 /** Encodes and decodes one message type. */
 export interface Codec<T> {
@@ -31,7 +43,7 @@ export interface Codec<T> {
  * numbers are JavaScript numbers (so at most 2^53), bytes are Buffers, maps are plain objects.
  */
 export function codec<T>(fullName: string): Codec<T> {
-  const type = root.lookupType(fullName);
+  const type = rootOf(fullName).lookupType(fullName);
   return {
     encode: (message) => type.encode(message as Record<string, unknown>).finish(),
     decode: (bytes) =>

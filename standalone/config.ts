@@ -39,8 +39,12 @@ const standaloneOptions = {
 /** The configuration of a standalone process. */
 export type StandaloneValues = Values<typeof standaloneOptions>;
 
-function checkStandalone({ values, isValid }: Given<typeof standaloneOptions>): string[] {
-  const problems = checkServing({ values, isValid: (...keys) => isValid(...keys) });
+function checkStandalone({ values, isValid, nameOf }: Given<typeof standaloneOptions>): string[] {
+  const problems = checkServing({
+    values,
+    isValid: (...keys) => isValid(...keys),
+    nameOf: (key) => nameOf(key),
+  });
   if (isValid('eureka', 'zookeeper')) {
     const ids = [...values.eureka, ...values.zookeeper].map(({ registry }) => registry);
     const twice = new Set(ids.filter((id, index) => ids.indexOf(id) !== index));

@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
-import { Agent, request } from 'undici';
-import type { Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { messageOf, TransientError } from '../../common/errors.ts';
 import { BodyCollector } from './body.ts';
 import type { RawBody } from './body.ts';
@@ -69,19 +68,12 @@ const headers = {
  */
 export class EurekaClient {
   private readonly options: ClientOptions;
-  private readonly dispatcher: Agent;
+  private dispatcher: Agent | undefined;
+  private isClosed = false;
 
   /** Opens nothing before the first request. */
   constructor(options: ClientOptions) {
     this.options = options;
-    this.dispatcher = new Agent({
-      connect: { timeout: connectTimeoutMs },
-      headersTimeout: options.requestTimeoutMs,
-      bodyTimeout: options.requestTimeoutMs,
-      connections: 8,
-      keepAliveTimeout: 15_000,
-      keepAliveMaxTimeout: 30_000,
-    });
   }
 
   /** @param path below the service URL, percent-encoded: `apps/delta` */
@@ -105,7 +97,8 @@ export class EurekaClient {
 
   /** Ends every connection at once. No request is possible afterwards. */
   async close(): Promise<void> {
-    await this.dispatcher.destroy();
+    this.isClosed = true;
+    await this.dispatcher?.destroy();
   }
 
   private async exchange(
@@ -113,6 +106,18 @@ export class EurekaClient {
     path: string,
     signal: AbortSignal,
   ): Promise<FetchResult> {
+    // Loaded with the first request: a process that reads no Eureka registry does without.
+    const { Agent, request } = await import('undici');
+    if (this.isClosed) throw new TransientError('the client is closed');
+    const { requestTimeoutMs } = this.options;
+    this.dispatcher ??= new Agent({
+      connect: { timeout: connectTimeoutMs },
+      headersTimeout: requestTimeoutMs,
+      bodyTimeout: requestTimeoutMs,
+      connections: 8,
+      keepAliveTimeout: 15_000,
+      keepAliveMaxTimeout: 30_000,
+    });
     const { authorization } = server;
     const response = await request(`${server.url}${path}`, {
       dispatcher: this.dispatcher,

@@ -9,7 +9,7 @@ import { readingOf } from './reading.ts';
  * An endpoint lives as long as one node does. A provider that crashed and came back on its old
  * address has two leaves until its dead session ends, and the end of the dead leaf must not end the
  * living endpoint. Of several nodes the newest (by the order the reading gives, then by the larger
- * path) describes the endpoint.
+ * digest of the path) describes the endpoint.
  *
  * A change of one node costs what this node costs, whatever the size of the table. There is no time
  * in here and nothing is emitted: what changed is marked, and taken by whoever emits.
@@ -19,48 +19,77 @@ import { readingOf } from './reading.ts';
 export class EndpointTable {
   private readonly readings: readonly Reading[];
   private readonly observer: EndpointObserver;
+  /** By the digest of the path: a leaf's name is long and of no use once it has been read. */
   private readonly nodes = new Map<string, Node>();
-  private readonly endpoints = new Map<string, Endpoint>();
-  private readonly gone = new Set<Endpoint>();
+  /** A node that alone vouches for its endpoint, as nearly all do, stands for itself. */
+  private readonly endpoints = new Map<string, Node | Endpoint>();
+  private readonly gone = new Set<string>();
+  private readonly directories = new LastText();
   private marked = new Set<string>();
+  private sweepNumber = 0;
 
   constructor(readings: readonly Reading[], observer: EndpointObserver) {
     this.readings = readings;
     this.observer = observer;
   }
 
-  /** The node exists, with this data. Nothing happens when that was known. */
+  /** The node exists, with this data. Nothing more happens when that was known. */
   set(path: string, data: Buffer | null): void {
     const dataHash = data === null || data.length === 0 ? '' : hash('sha256', data, 'base64');
-    const known = this.nodes.get(path);
+    const key = keyOf(path);
+    const known = this.nodes.get(key);
+    if (known !== undefined) known.sweep = this.sweepNumber;
     if (known?.dataHash === dataHash) return;
-    const node: Node = { path, dataHash, order: known?.order ?? 0, instance: known?.instance };
     const said = readingOf(this.readings, path)?.read(path, data);
     if (said === undefined) return;
-    this.nodes.set(path, node);
-    this.understand(node, said);
+    const node: Node = {
+      key,
+      directory: this.directories.share(path, path.lastIndexOf('/')),
+      dataHash,
+      order: known?.order ?? 0,
+      instance: known?.instance,
+      sweep: this.sweepNumber,
+    };
+    this.nodes.set(key, node);
+    this.understand(node, path, said);
     if (known?.instance !== undefined && known.instance.id !== node.instance?.id) {
-      this.leave(known, known.instance.id);
+      this.leave(known, known.instance.id, path);
     }
     if (node.instance !== undefined) this.join(node, known, node.instance.id);
   }
 
   /** The node does not exist. */
   delete(path: string): void {
-    const known = this.nodes.get(path);
-    if (known === undefined) return;
-    this.nodes.delete(path);
-    if (known.instance !== undefined) this.leave(known, known.instance.id);
+    const known = this.nodes.get(keyOf(path));
+    if (known !== undefined) this.remove(known, path);
   }
 
-  /** Every node that is known to exist, understood or not. Deleting while iterating is allowed. */
-  paths(): IterableIterator<string> {
-    return this.nodes.keys();
+  /** From here on it counts which nodes are set or kept: the others are `swept`. */
+  beginSweep(): void {
+    this.sweepNumber = (this.sweepNumber + 1) & 0x3fff_ffff;
+  }
+
+  /** The node, if it is known, stays as it is: nobody can say whether it still exists. */
+  keep(path: string): void {
+    const known = this.nodes.get(keyOf(path));
+    if (known !== undefined) known.sweep = this.sweepNumber;
+  }
+
+  /** The nodes neither set nor kept since `beginSweep`. Removing them meanwhile is allowed. */
+  *swept(): Iterable<SweptNode> {
+    for (const node of this.nodes.values()) if (node.sweep !== this.sweepNumber) yield node;
+  }
+
+  /** A swept node does not exist. Its path is not known any more. */
+  sweep(node: SweptNode): void {
+    const known = this.nodes.get(node.key);
+    if (known !== undefined) this.remove(known, undefined);
   }
 
   /** The endpoint as its newest node describes it, or undefined when no node vouches for it. */
   current(id: string): Instance | undefined {
-    return this.endpoints.get(id)?.newest?.instance;
+    const known = this.endpoints.get(id);
+    return known instanceof Endpoint ? known.newest?.instance : known?.instance;
   }
 
   /** The ids whose endpoints may have changed since the last call. */
@@ -71,22 +100,31 @@ export class EndpointTable {
   }
 
   /**
-   * The paths of the nodes that last vouched for an endpoint, when none does now; empty when one
-   * does, or when it left so long ago that it is forgotten.
+   * The paths of the nodes that last vouched for an endpoint, as far as they are known: a swept node has
+   * none. Undefined when a node vouches for it, or when it left so long ago that it is forgotten.
    */
-  lastPaths(id: string): readonly string[] {
+  lastPaths(id: string): readonly string[] | undefined {
     const endpoint = this.endpoints.get(id);
-    return endpoint === undefined || endpoint.nodes.length > 0 ? [] : endpoint.left;
+    return endpoint instanceof Endpoint && endpoint.nodes.length === 0 ? endpoint.left : undefined;
   }
 
   /** Forgets the earlier nodes of an endpoint that lives: they prove nothing any more. */
   settle(id: string): void {
     const endpoint = this.endpoints.get(id);
-    if (endpoint !== undefined && endpoint.nodes.length > 0) endpoint.left = nothing;
+    if (!(endpoint instanceof Endpoint)) return;
+    const [first] = endpoint.nodes;
+    if (first === undefined) return;
+    endpoint.left = nothing;
+    if (endpoint.nodes.length === 1) this.endpoints.set(id, first);
+  }
+
+  private remove(node: Node, path: string | undefined): void {
+    this.nodes.delete(node.key);
+    if (node.instance !== undefined) this.leave(node, node.instance.id, path);
   }
 
   /** Fills the node in by what was said; a good reading is kept when nothing was understood. */
-  private understand(node: Node, said: NodeReading): void {
+  private understand(node: Node, path: string, said: NodeReading): void {
     switch (said.kind) {
       case 'endpoint':
         node.instance = said.instance;
@@ -97,43 +135,52 @@ export class EndpointTable {
         return;
       case 'ignored':
         if (said.what === 'directory' && node.instance !== undefined) {
-          this.observer.dropped('json', node.path);
+          this.observer.dropped('json', path);
           return;
         }
         node.instance = undefined;
-        this.observer.ignored(said.what, node.path);
+        this.observer.ignored(said.what, path);
     }
   }
 
   private join(node: Node, earlier: Node | undefined, id: string): void {
     this.marked.add(id);
-    const endpoint = this.endpoints.get(id);
-    if (endpoint === undefined) {
-      this.endpoints.set(id, { id, nodes: [node], newest: node, left: nothing });
+    const known = this.endpoints.get(id);
+    if (known === undefined || known === earlier) {
+      this.endpoints.set(id, node);
       return;
     }
+    const endpoint = this.grown(id, known);
     endpoint.nodes = endpoint.nodes.filter((other) => other !== earlier);
     endpoint.nodes.push(node);
     endpoint.newest = newestOf(endpoint.nodes);
-    this.gone.delete(endpoint);
+    this.gone.delete(id);
   }
 
-  private leave(node: Node, id: string): void {
-    const endpoint = this.endpoints.get(id);
-    if (endpoint === undefined) return;
+  private leave(node: Node, id: string, path: string | undefined): void {
+    const known = this.endpoints.get(id);
+    if (known === undefined) return;
+    const endpoint = this.grown(id, known);
     endpoint.nodes = endpoint.nodes.filter((other) => other !== node);
     endpoint.newest = newestOf(endpoint.nodes);
-    endpoint.left = [...endpoint.left.slice(-(leftPathsMax - 1)), node.path];
+    if (path !== undefined) endpoint.left = [...endpoint.left.slice(-(leftPathsMax - 1)), path];
     this.marked.add(id);
     if (endpoint.nodes.length > 0) return;
-    this.gone.add(endpoint);
+    this.gone.add(id);
     if (this.gone.size > goneMax) this.forgetOldest();
   }
 
+  private grown(id: string, known: Node | Endpoint): Endpoint {
+    if (known instanceof Endpoint) return known;
+    const endpoint = new Endpoint(known);
+    this.endpoints.set(id, endpoint);
+    return endpoint;
+  }
+
   private forgetOldest(): void {
-    for (const endpoint of this.gone) {
-      this.gone.delete(endpoint);
-      this.endpoints.delete(endpoint.id);
+    for (const id of this.gone) {
+      this.gone.delete(id);
+      this.endpoints.delete(id);
       return;
     }
   }
@@ -145,26 +192,44 @@ export interface EndpointObserver {
   ignored(what: IgnoredKind, path: string): void;
 }
 
+/** A node that a snapshot did not name. */
+export interface SweptNode {
+  readonly key: string;
+  /** The path of its parent. */
+  readonly directory: string;
+}
+
 /** Endpoints that left and whose paths are still known. */
 const goneMax = 10_000;
 /** Paths remembered of one endpoint that left. */
 const leftPathsMax = 8;
 const nothing: readonly string[] = [];
 
-interface Node {
-  readonly path: string;
+interface Node extends SweptNode {
   /** Of the data that was last seen, understood or not. */
   readonly dataHash: string;
   order: number;
   instance: Instance | undefined;
+  /** Number of the last sweep that it was seen in. */
+  sweep: number;
 }
 
-interface Endpoint {
-  readonly id: string;
+/** An endpoint with several nodes, or with a past. */
+class Endpoint {
   nodes: Node[];
   newest: Node | undefined;
   /** Paths of nodes that left since the endpoint was last settled. */
-  left: readonly string[];
+  left: readonly string[] = nothing;
+
+  constructor(node: Node) {
+    this.nodes = [node];
+    this.newest = node;
+  }
+}
+
+/** 256 bits as a text of as many bytes: nobody finds two paths of one key. */
+function keyOf(path: string): string {
+  return hash('sha256', path, 'binary');
 }
 
 function newestOf(nodes: readonly Node[]): Node | undefined {
@@ -173,8 +238,20 @@ function newestOf(nodes: readonly Node[]): Node | undefined {
     const isNewer =
       newest === undefined ||
       node.order > newest.order ||
-      (node.order === newest.order && node.path > newest.path);
+      (node.order === newest.order && node.key > newest.key);
     if (isNewer) newest = node;
   }
   return newest;
+}
+
+/** The beginning of texts, one text for neighbours that begin alike; it keeps none of them alive. */
+class LastText {
+  private last = '';
+
+  share(text: string, end: number): string {
+    const { last } = this;
+    if (last.length === end && text.startsWith(last)) return last;
+    this.last = Buffer.from(text.slice(0, end)).toString();
+    return this.last;
+  }
 }

@@ -13,6 +13,11 @@ export class HiddenPaths {
     return this.paths.size;
   }
 
+  /** Each of them. */
+  all(): IterableIterator<string> {
+    return this.paths.keys();
+  }
+
   add(path: string): void {
     this.paths.set(path, true);
   }

@@ -85,6 +85,9 @@ export class RegistryView {
   /**
    * Which of the ids have no node, by what the tree says live. Throws TransientError while the tree
    * is not being read. An id whose endpoint is alive or was never known is not in the answer.
+   *
+   * A node that was missing in a snapshot is looked at through the tree alone: `missing` syncs, so
+   * had the node come back before, it would have been reported by now.
    */
   async confirmGone(
     ids: readonly string[],
@@ -94,7 +97,7 @@ export class RegistryView {
     const pathsById = new Map(
       ids.flatMap((id) => {
         const paths = this.table.lastPaths(id);
-        return paths.length === 0 ? [] : [[id, paths] as const];
+        return paths === undefined ? [] : [[id, paths] as const];
       }),
     );
     if (pathsById.size === 0) return new Set();
@@ -189,14 +192,7 @@ export class RegistryView {
     pause: Pause,
   ): Promise<void> {
     this.hidden.renew();
-    for (const [path, data] of event.nodes) {
-      this.table.set(path, data);
-      if (pause.isDue()) await pause.turn();
-    }
-    for (const path of this.table.paths()) {
-      if (!event.nodes.has(path) && !this.hidden.covers(path)) this.table.delete(path);
-      if (pause.isDue()) await pause.turn();
-    }
+    await this.compare(event.nodes, pause);
     if (this.isClosed) return;
     if (!this.isHeard && this.isRootHidden()) {
       this.putHidden();
@@ -214,6 +210,20 @@ export class RegistryView {
     this.observedAt = Infinity;
     this.parts.mailbox.putSnapshot(this.emission.instances(), event.observedAt);
     this.putHidden();
+  }
+
+  /** Brings the table to what a snapshot says; what may not be read stays as it was. */
+  private async compare(nodes: ReadonlyMap<string, Buffer | null>, pause: Pause): Promise<void> {
+    this.table.beginSweep();
+    for (const path of this.hidden.all()) this.table.keep(path);
+    for (const [path, data] of nodes) {
+      this.table.set(path, data);
+      if (pause.isDue()) await pause.turn();
+    }
+    for (const node of this.table.swept()) {
+      if (!this.hidden.covers(node.directory)) this.table.sweep(node);
+      if (pause.isDue()) await pause.turn();
+    }
   }
 
   /** A first reading without a whole root would say that everything below it is gone. */

@@ -23,6 +23,7 @@ import type { AggregatorValues } from '../../aggregator/config.ts';
 import { loadConfiguration } from '../../common/config.ts';
 import type { Program } from '../../common/config.ts';
 import type { Options, Values } from '../../common/option.ts';
+import { Certificates } from '../support/certificates.ts';
 
 const top = new URL('../../', import.meta.url).pathname;
 const temporary = mkdtempSync(join(tmpdir(), 'tributary-deploy-'));
@@ -114,12 +115,22 @@ function selects(selector: Labels, { spec }: Manifest): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }
 
+const certificates = new Certificates();
+const pair = certificates.authority();
+after(() => certificates.remove());
+
+/** What a file of that name would hold: certificates and keys are looked into. */
+function contentOf(path: string): string | Buffer {
+  if (/\.(crt|pem)$/.test(path)) return pair.cert;
+  return path.endsWith('.key') ? pair.key : 'placeholder';
+}
+
 /** The text with the files that it names standing in a folder of the test. */
 function moved(text: string): string {
   return text.replaceAll(/\/etc\/tributary\/[\w./-]+/g, (path) => {
     const file = join(temporary, path);
     mkdirSync(dirname(file), { recursive: true });
-    if (!existsSync(file)) writeFileSync(file, 'placeholder');
+    if (!existsSync(file)) writeFileSync(file, contentOf(path));
     return file;
   });
 }

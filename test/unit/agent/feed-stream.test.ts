@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { feedStreamLimits, FeedStream } from '../../../agent/feed-stream.ts';
 import { Outbox } from '../../../agent/outbox.ts';
 import type { OutboxLimits } from '../../../agent/outbox.ts';
-import { hashInstance } from '../../../common/digest.ts';
 import { ProtocolError } from '../../../common/errors.ts';
 import { decodeAgentMessage, encodeAggregatorMessage } from '../../../proto/feed.ts';
 import type { AgentMessage, AggregatorMessage } from '../../../proto/feed.ts';
 import { eventually } from '../../support/eventually.ts';
+import { entryOf, instanceWith } from '../../support/outbox-entry.ts';
 import { rawHello } from '../../support/feed-agent.ts';
 
 type Outgoing = Exclude<AggregatorMessage, { kind: 'unknown' }>;
@@ -45,8 +45,7 @@ class Bench {
   }
 
   put(id: string, text: string | number = ''): void {
-    const bytes = Buffer.from(`${id}${text}`);
-    this.outbox.put({ id, bytes, hash: hashInstance(bytes), service: 's', status: 'UP' });
+    this.outbox.put(entryOf(instanceWith(id, `${text}`)));
     this.outbox.commit(performance.now());
   }
 

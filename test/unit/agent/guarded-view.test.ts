@@ -50,8 +50,9 @@ class Bench {
 
   statuses(): Record<string, InstanceStatus> {
     const found: Record<string, InstanceStatus> = {};
-    for (const bytes of this.outbox.snapshot()?.instances ?? []) {
-      const instance = decodeInstance(bytes);
+    const snapshot = this.outbox.snapshot();
+    for (let place = 0; place < (snapshot?.size ?? 0); place++) {
+      const instance = decodeInstance(snapshot?.encoded(place) ?? Buffer.alloc(0));
       found[instance.id] = instance.status;
     }
     return found;

@@ -5,10 +5,11 @@ import { Outbox } from '../../../agent/outbox.ts';
 import type { Entry } from '../../../agent/outbox.ts';
 import { Digest, hashInstance } from '../../../common/digest.ts';
 import { decodeAgentMessage, encodeDelta } from '../../../proto/feed.ts';
+import { decodeInstance, encodeInstance } from '../../../proto/instance-codec.ts';
+import { entryOf, instanceWith } from '../../support/outbox-entry.ts';
 
 function entry(id: string, value: string | number = 0): Entry {
-  const bytes = Buffer.from(`${id}=${value}`);
-  return { id, bytes, hash: hashInstance(bytes), service: 's', status: 'UP' };
+  return entryOf(instanceWith(id, `${value}`));
 }
 
 function opened(limits: { batchesMax?: number; bytesMax?: number } = {}): Outbox {
@@ -28,7 +29,7 @@ test('before it is opened there is nothing to send', () => {
   outbox.open();
   assert.equal(outbox.sequence, 1);
   assert.equal(outbox.oldestSequence, 2);
-  assert.equal(outbox.snapshot()?.instances.length, 1);
+  assert.equal(outbox.snapshot()?.size, 1);
   assert.equal(outbox.batchesAfter(0), 'overrun');
 });
 
@@ -67,11 +68,14 @@ test('waiting batches come together, with the age of the oldest', () => {
 test('a snapshot does not change with what comes after it', () => {
   const outbox = opened();
   const before = outbox.snapshot();
+  outbox.put(entry('first', 1));
   outbox.put(entry('a'));
   outbox.commit(0);
-  assert.equal(before?.instances.length, 1);
+  assert.equal(before?.size, 1);
   assert.equal(before.sequence, 1);
-  assert.equal(outbox.snapshot()?.instances.length, 2);
+  assert.deepEqual(before.encoded(0), encodeInstance(instanceWith('first', '0')));
+  assert.throws(() => before.encoded(1), RangeError);
+  assert.equal(outbox.snapshot()?.size, 2);
 });
 
 test('the log is bounded by batches and by bytes', () => {
@@ -117,15 +121,15 @@ test('the log replayed from any sequence leads to the set and its digest', () =>
       fc.integer({ min: 1, max: 20 }),
       (steps, max) => {
         const outbox = opened({ batchesMax: max });
-        const states = new Map<number, Map<string, string>>([[1, new Map([['first', 'first=0']])]]);
-        const model = new Map([['first', 'first=0']]);
+        const states = new Map<number, Map<string, string>>([[1, new Map([['first', '0']])]]);
+        const model = new Map([['first', '0']]);
         for (const { id, value, commits } of steps) {
           if (value === null) {
             outbox.remove(`${id}`);
             model.delete(`${id}`);
           } else {
             outbox.put(entry(`${id}`, value));
-            model.set(`${id}`, `${id}=${value}`);
+            model.set(`${id}`, `${value}`);
           }
           if (!commits) continue;
           outbox.commit(0);
@@ -136,7 +140,9 @@ test('the log replayed from any sequence leads to the set and its digest', () =>
         for (let from = outbox.oldestSequence - 1; from <= outbox.sequence; from++) {
           const state = new Map(states.get(from));
           const digest = new Digest();
-          for (const text of state.values()) digest.add(hashInstance(Buffer.from(text)));
+          for (const [id, text] of state) {
+            digest.add(hashInstance(encodeInstance(instanceWith(id, text))));
+          }
           assert.deepStrictEqual(outbox.digestAt(from), digest.bytes());
           for (let position = from; ;) {
             const batches = outbox.batchesAfter(position);
@@ -149,8 +155,8 @@ test('the log replayed from any sequence leads to the set and its digest', () =>
             for (const change of message.delta.changes) {
               if (change.kind === 'removal') state.delete(change.id);
               else {
-                const text = Buffer.from(change.bytes).toString();
-                state.set(text.slice(0, text.indexOf('=')), text);
+                const { id, labels } = decodeInstance(change.bytes);
+                state.set(id, labels['text'] ?? '');
               }
             }
           }

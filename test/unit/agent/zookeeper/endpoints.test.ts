@@ -35,15 +35,40 @@ function table(): { table: EndpointTable; told: string[] } {
 
 const data = (text: string): Buffer => Buffer.from(text);
 
-test('the newest node describes the endpoint, and the larger path when they are as old', () => {
+test('the newest node describes the endpoint; of two as old always the same one does', () => {
   const { table: endpoints } = table();
   endpoints.set('/r/a/2x', data('two-x'));
   endpoints.set('/r/a/1', data('one'));
   assert.equal(endpoints.current('a')?.address, 'two-x');
   endpoints.set('/r/a/2y', data('two-y'));
-  assert.equal(endpoints.current('a')?.address, 'two-y');
+  const { table: others } = table();
+  others.set('/r/a/2y', data('two-y'));
+  others.set('/r/a/2x', data('two-x'));
+  assert.equal(endpoints.current('a')?.address, others.current('a')?.address);
   endpoints.delete('/r/a/2y');
   assert.equal(endpoints.current('a')?.address, 'two-x');
+});
+
+test('what a snapshot does not name has gone, unless it is kept', () => {
+  const { table: endpoints } = table();
+  for (const id of ['a', 'b', 'c', 'd']) endpoints.set(`/r/${id}/1`, data('x'));
+  endpoints.takeMarked();
+  endpoints.beginSweep();
+  endpoints.set('/r/a/1', data('x'));
+  endpoints.set('/r/d/1', data('y'));
+  endpoints.keep('/r/b/1');
+  endpoints.keep('/r/unknown');
+  const swept = [...endpoints.swept()];
+  assert.deepEqual(
+    swept.map(({ directory }) => directory),
+    ['/r/c'],
+  );
+  for (const node of swept) endpoints.sweep(node);
+  for (const node of swept) endpoints.sweep(node);
+  assert.deepEqual([...endpoints.takeMarked()], ['d', 'c']);
+  assert.equal(endpoints.current('c'), undefined);
+  assert.equal(endpoints.current('b')?.address, 'x');
+  assert.deepEqual(endpoints.lastPaths('c'), []);
 });
 
 test('an endpoint ends with its last node, and its paths are remembered', () => {
@@ -51,16 +76,16 @@ test('an endpoint ends with its last node, and its paths are remembered', () => 
   endpoints.set('/r/a/1', data('one'));
   endpoints.set('/r/a/2', data('two'));
   endpoints.delete('/r/a/1');
-  assert.deepEqual(endpoints.lastPaths('a'), []);
+  assert.equal(endpoints.lastPaths('a'), undefined);
   endpoints.delete('/r/a/2');
   assert.equal(endpoints.current('a'), undefined);
   assert.deepEqual(endpoints.lastPaths('a'), ['/r/a/1', '/r/a/2']);
   endpoints.set('/r/a/3', data('three'));
-  assert.deepEqual(endpoints.lastPaths('a'), []);
+  assert.equal(endpoints.lastPaths('a'), undefined);
   endpoints.settle('a');
   endpoints.delete('/r/a/3');
   assert.deepEqual(endpoints.lastPaths('a'), ['/r/a/3']);
-  assert.deepEqual(endpoints.lastPaths('never'), []);
+  assert.equal(endpoints.lastPaths('never'), undefined);
 });
 
 test('only what may have changed is marked', () => {
@@ -91,7 +116,6 @@ test('unreadable data of a node that was never good is no endpoint', () => {
   const { table: endpoints, told } = table();
   endpoints.set('/r/a/1', data('bad'));
   assert.equal(endpoints.current('a'), undefined);
-  assert.deepEqual([...endpoints.paths()], ['/r/a/1']);
   assert.deepEqual([...endpoints.takeMarked()], []);
   endpoints.delete('/r/a/1');
   endpoints.set('/r/a/1', data('bad'));
@@ -111,18 +135,19 @@ test('a directory is no record, and told as what it is', () => {
   endpoints.set('/r/a', null);
   endpoints.set('/elsewhere', data('x'));
   assert.deepEqual(told, ['directory /r/a']);
-  assert.deepEqual([...endpoints.paths()], ['/r/a']);
+  endpoints.beginSweep();
+  assert.equal([...endpoints.swept()].length, 1);
 });
 
 test('what is remembered of the past is bounded', () => {
   const { table: endpoints } = table();
   for (let order = 1; order <= 20; order++) endpoints.set(`/r/a/${order}`, data('x'));
   for (let order = 1; order <= 20; order++) endpoints.delete(`/r/a/${order}`);
-  assert.equal(endpoints.lastPaths('a').length, 8);
+  assert.equal(endpoints.lastPaths('a')?.length, 8);
   for (let index = 0; index < 10_000; index++) {
     endpoints.set(`/r/e${index}/1`, data('x'));
     endpoints.delete(`/r/e${index}/1`);
   }
-  assert.deepEqual(endpoints.lastPaths('a'), []);
+  assert.equal(endpoints.lastPaths('a'), undefined);
   assert.deepEqual(endpoints.lastPaths('e0'), ['/r/e0/1']);
 });

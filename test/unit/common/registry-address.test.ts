@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  eurekaAddressSchema,
+  formatEurekaAddress,
+  formatZooKeeperAddress,
+  zooKeeperAddressSchema,
+} from '../../../common/registry-address.ts';
+
+const messages = (schema: typeof eurekaAddressSchema | typeof zooKeeperAddressSchema) => {
+  return (value: unknown): string =>
+    (schema.safeParse(value).error?.issues ?? []).map(({ message }) => message).join(' | ');
+};
+
+test('an Eureka cluster is an id and its servers', () => {
+  assert.deepEqual(eurekaAddressSchema.parse('dc1/orders=http://a:8761/eureka/,https://b/e'), {
+    registry: 'dc1/orders',
+    servers: ['http://a:8761/eureka/', 'https://b/e'],
+  });
+  assert.deepEqual(eurekaAddressSchema.parse(' dc1/orders = http://a/ , '.replace(' =', '=')), {
+    registry: 'dc1/orders',
+    servers: ['http://a/'],
+  });
+});
+
+test('a ZooKeeper ensemble is an id, its servers and perhaps a path', () => {
+  assert.deepEqual(zooKeeperAddressSchema.parse('dc1/dubbo=h1:2181,h2,[::1]:2182/a/b/'), {
+    registry: 'dc1/dubbo',
+    servers: ['h1:2181', 'h2:2181', '[::1]:2182'],
+    chroot: '/a/b',
+  });
+  assert.equal(zooKeeperAddressSchema.parse('dc1/dubbo=h').chroot, '');
+  assert.equal(zooKeeperAddressSchema.parse('dc1/dubbo=h/').chroot, '');
+});
+
+test('mistakes are told with an example, and without passwords', () => {
+  const eureka = messages(eurekaAddressSchema);
+  const zookeeper = messages(zooKeeperAddressSchema);
+  for (const wrong of ['', 'dc1/orders', 'dc1/orders=', '=http://a/', 3, undefined]) {
+    assert.match(eureka(wrong), /^expected <datacenter>\/<name>=<address>.* like dc1\/orders=/);
+  }
+  assert.match(eureka('DC1/orders=http://a/'), /^expected <datacenter>\/<name>, each of lower/);
+  assert.match(eureka('dc1/orders=a:8761'), /expected http:\/\/ or https:\/\//);
+  assert.match(eureka('dc1/orders=//u:secret@a'), /expected a URL instead of "\/\/\*\*\*@a"/);
+  assert.match(eureka('dc1/orders=ftp://u:secret@a/'), /^expected http.*"ftp:\/\/\*\*\*@a\/"$/);
+  assert.match(eureka('dc1/orders=http://a/?x=1'), /expected no query/);
+  assert.match(eureka('dc1/orders=http://a/,b,ftp://c'), / \| /, 'each server is checked');
+  assert.match(zookeeper('dc1/dubbo=h1:x,h2:0'), /"h1:x".* \| .*"h2:0"/);
+  assert.match(zookeeper('dc1/dubbo=h1/a//b'), /bad path "\/a\/\/b"/);
+  assert.match(zookeeper('dc1/dubbo=h1/../b'), /bad path/);
+});
+
+test('addresses are printed as they were written, without passwords', () => {
+  const eureka = eurekaAddressSchema.parse('dc1/orders=http://u:secret@a/e,http://b/');
+  assert.equal(formatEurekaAddress(eureka), 'dc1/orders=http://***@a/e,http://b/');
+  const zookeeper = zooKeeperAddressSchema.parse('dc1/dubbo=h1:2181,[::1]:1/x');
+  assert.equal(formatZooKeeperAddress(zookeeper), 'dc1/dubbo=h1:2181,[::1]:1/x');
+});
