@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Guard, guardPolicies } from '../common/guard.ts';
 import type { GuardPolicy, HeldPart } from '../common/guard.ts';
+import { limitYoungHeap, tidyHeapAfter } from '../common/heap.ts';
 import type { InstanceStatus } from '../common/instance.ts';
 import type { RegistryId, RegistryKind } from '../common/registry.ts';
 import { sleep } from '../common/sleep.ts';
@@ -10,7 +11,6 @@ import type { FeedClientStatus } from './feed-client.ts';
 import { FeedTargets } from './feed-targets.ts';
 import type { FeedTargetOptions } from './feed-targets.ts';
 import { GuardedView } from './guarded-view.ts';
-import { limitYoungHeap, tidyHeapAfter } from './heap.ts';
 import type { HeartbeatHealth } from './feed-stream.ts';
 import type { AgentObserver } from './observer.ts';
 import { Outbox } from './outbox.ts';

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { formatHostPort } from '../common/address.ts';
 import type { HostPort } from '../common/address.ts';
+import { limitYoungHeap } from '../common/heap.ts';
 import { HttpServer } from '../common/http-server.ts';
 import type { GuardPolicy } from '../common/guard.ts';
 import { healthRoutes } from '../common/metrics.ts';
@@ -103,7 +104,7 @@ export class Aggregator {
         (stop) => this.mcp.run(stop, note('mcp')),
         this.whenReady((stop) => this.feed.run(stop, note('feed'))),
       ],
-      [(stop) => this.pipeline.run(stop)],
+      [(stop) => this.pipeline.run(stop), limitYoungHeap],
       [
         (stop) => metricsServer.run(stop, note('metrics')),
         (stop) => adminServer.run(stop, note('admin')),

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import { tidyHeapAfter } from '../common/heap.ts';
 import { Pause } from '../common/yielding.ts';
 import { decodeAgentMessage, encodeAggregatorMessage } from '../proto/feed.ts';
 import type { AgentMessage, Hello } from '../proto/feed.ts';
@@ -255,6 +256,7 @@ export class FeedIntake {
         return undefined;
       case 'replace':
         host.observer.received(identity.registry, 'snapshot', action.instances.size);
+        tidyHeapAfter(action.instances.size);
         return admission.contribution
           .replace(action.instances, { receivedAt, ageMs: action.ageMs })
           .then(() => admission.keep(action.position));

@@ -61,16 +61,18 @@ export function renderStatusPage(status: AggregatorStatus, list: ServiceList): H
   });
 }
 
-/** What needs attention stands above everything; that nothing does, out of the way. */
+/** What needs attention stands above everything (that nothing does, out of the way), but what was searched for above that. */
 function renderContent(status: AggregatorStatus, list: ServiceList): Markup {
   const points = attentionOf(status, list.services);
   const registries = renderRegistries(status.registries);
   const subscribers = renderSubscribers(status.subscribers);
   const attention = renderAttention(points);
   const services = renderServices(status.serviceCount, list);
-  return points.length === 0
-    ? html`${registries}${subscribers}${attention}${services}`
-    : html`${attention}${registries}${subscribers}${services}`;
+  const state =
+    points.length === 0
+      ? html`${registries}${subscribers}${attention}`
+      : html`${attention}${registries}${subscribers}`;
+  return list.filter === '' ? html`${state}${services}` : html`${services}${state}`;
 }
 
 function renderFacts(status: AggregatorStatus): Markup {

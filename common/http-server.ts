@@ -214,11 +214,16 @@ function decode(part: string): string {
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > bodyBytesMax)
-      throw new HttpError(413, `the body is larger than ${bodyBytesMax} bytes`);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > bodyBytesMax)
+        throw new HttpError(413, `the body is larger than ${bodyBytesMax} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    // A client that goes away is no defect of ours, and must not be able to fill the log.
+    throw error instanceof HttpError ? error : new HttpError(400, 'the request ended early');
   }
   return Buffer.concat(chunks).toString('utf8');
 }

@@ -103,7 +103,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{font-size:12px;font-weight:600;color:var(--soft);text-align:left;padding:4px 16px 6px;white-space:nowrap}
 td{padding:7px 16px;border-top:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;white-space:nowrap}td.k{white-space:nowrap}
-td.host{overflow-wrap:anywhere;min-width:220px}
+td.host{overflow-wrap:anywhere;min-width:220px;width:32%}
 code,.mono{font:13px/1.45 ui-monospace,"SF Mono",Menlo,Consolas,"Liberation Mono",monospace}
 small,.soft{color:var(--soft);font-size:13px}
 .pill{display:inline-block;padding:1px 9px;border-radius:99px;font-size:13px;font-weight:600;white-space:nowrap;background:var(--line)}

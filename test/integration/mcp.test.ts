@@ -754,7 +754,10 @@ describe('the server', () => {
 
   test('cannot listen twice on one port', async () => {
     const server = await start(storeWith(1));
-    await assert.rejects(start(storeWith(1), { port: server.port }), /--mcp-listen: cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
+    await assert.rejects(
+      start(storeWith(1), { port: server.port }),
+      /--mcp-listen: cannot listen on 127\.0\.0\.1:\d+: the port is in use/,
+    );
     await server.stop();
   });
 

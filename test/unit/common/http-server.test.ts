@@ -125,6 +125,57 @@ test('a body over the limit is refused', async () => {
   });
 });
 
+test('a body that is announced as huge is refused before it has come', async () => {
+  await serving({ routes }, async (address) => {
+    const sent = request({
+      ...address,
+      path: '/a/1/2',
+      method: 'POST',
+      headers: { 'content-length': 1e9 },
+    });
+    sent.on('error', () => undefined);
+    sent.write('x'.repeat(65 * 1024));
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    assert.equal(response.statusCode, 413);
+    assert.equal(response.headers.connection, 'close');
+    sent.destroy();
+  });
+});
+
+test('a client that goes away in the middle of its body leaves no line in the log', async () => {
+  const lines: string[] = [];
+  const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
+  const controller = new AbortController();
+  const listening = Promise.withResolvers<HostPort>();
+  const server = new HttpServer({ listen, flag: '--admin-listen', routes }, log);
+  const done = server.run(controller.signal, listening.resolve);
+  const { port } = await listening.promise;
+  const socket = connect(port, '127.0.0.1');
+  socket.write('POST /a/1/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nxx', () =>
+    socket.destroy(),
+  );
+  await once(socket, 'close');
+  assert.equal((await ask({ host: '127.0.0.1', port }, '/')).status, 200);
+  controller.abort();
+  await done;
+  assert.deepEqual(lines, []);
+});
+
+test('what is no HTTP is refused, and the listener goes on', async () => {
+  await serving({ routes }, async (address) => {
+    const refused = ['\u0016\u0003\u0001hello\r\n\r\n', 'GET http://[ HTTP/1.1\r\nHost: a\r\n\r\n'];
+    for (const text of refused) {
+      const socket = connect(address.port, address.host);
+      let answer = '';
+      socket.on('data', (chunk) => (answer += String(chunk)));
+      socket.end(text);
+      await once(socket, 'close');
+      assert.match(answer, /^HTTP\/1\.1 400 /, text);
+    }
+    assert.equal((await ask(address, '/')).status, 200);
+  });
+});
+
 test('a guarded listener answers only to addresses, localhost and the names it was told', async () => {
   await serving({ routes, allowedHosts: ['admin.example'] }, async (address) => {
     for (const host of [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { mock, test } from 'node:test';
-import { limitYoungHeap, tidyHeapAfter } from '../../../agent/heap.ts';
+import { limitYoungHeap, tidyHeapAfter } from '../../../common/heap.ts';
 import { eventually } from '../../support/eventually.ts';
 
 test('waiting for the young heap ends with the signal', async () => {
