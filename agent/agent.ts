@@ -75,6 +75,8 @@ export class RegistryAgent {
   private readonly outbox: Outbox;
   private readonly view: GuardedView;
   private readonly health = new RegistryHealth();
+  /** Why instances were left out, as far as it was logged. */
+  private readonly toldDrops = new Set<string>();
   private readonly confirmer: Confirmer;
   private readonly targets: FeedTargets;
 
@@ -92,7 +94,12 @@ export class RegistryAgent {
         this.log.warn({ evidence }, 'guard: removals are held');
         this.observer.guardActivated(service === '' ? 'registry' : 'service');
       },
-      dropped: (reason, record) => this.observer.dropped(reason, record),
+      dropped: (reason, record) => {
+        this.observer.dropped(reason, record);
+        if (this.toldDrops.has(reason)) return;
+        this.toldDrops.add(reason);
+        this.log.warn({ reason, record }, 'an instance breaks a limit of the feed and is left out');
+      },
     });
     this.confirmer = new Confirmer(source, this.view, log);
     const feeder = { hello: options, outbox: this.outbox, health: () => this.heartbeatHealth() };

@@ -1,9 +1,13 @@
 import type { Logger } from 'pino';
+import { ProtocolError } from '../common/errors.ts';
 import type { GuardPolicy } from '../common/guard.ts';
 import type { RegistryId, RegistryKind } from '../common/registry.ts';
 import type { AgentIdentity, Contribution, ContributionSink } from './contribution.ts';
 import { RegistryCatalog } from './registry-catalog.ts';
 import type { RegistryListener, SavedRegistry } from './registry-types.ts';
+
+/** Registries that are not expected are shown, up to so many in all. */
+const registriesMax = 1000;
 
 /** What the catalog must know beforehand. */
 export interface CatalogOptions {
@@ -33,6 +37,13 @@ export class Catalog implements ContributionSink {
   }
 
   open(agent: AgentIdentity): Contribution {
+    const isNew =
+      !this.registries.has(agent.registry) && !this.options.expected.has(agent.registry);
+    if (isNew && this.registries.size >= registriesMax) {
+      throw new ProtocolError(
+        `${agent.registry}: ${registriesMax} registries are known already; forget some, or expect this one`,
+      );
+    }
     const registry = this.registry(agent.registry, agent.kind);
     this.retired.delete(agent.registry);
     return registry.open(agent);

@@ -71,6 +71,7 @@ export class FeedIntake {
   private queuedBytes = 0;
   private isWorking = false;
   private isEnded = false;
+  private hasLeftOut = false;
   private readonly earlyHeartbeats: number[] = [];
   private heardAt = performance.now();
   private throttledAt = -Infinity;
@@ -285,6 +286,10 @@ export class FeedIntake {
   private leftOut(problem: string): void {
     if (this.identity === undefined) return;
     this.host.observer.leftOut(this.identity.registry, problem);
+    if (this.hasLeftOut) return;
+    this.hasLeftOut = true;
+    const { registry, agentId } = this.identity;
+    this.log.warn({ registry, agentId, problem }, 'an instance is left out (said once a stream)');
   }
 
   /** Where the agent stands is not known any more once a message was taken in by halves. */

@@ -1,4 +1,4 @@
-/** `every`: part of each test run; `ci`: only where TRIBUTARY_RIGS=all (or CI=true) asks for the whole set. */
+/** `every`: part of each test run; `ci`: only where RIGS=all (or CI=true) asks for the whole set. */
 export type RigSet = 'every' | 'ci';
 
 /** The ZooKeeper servers there are rigs for. */

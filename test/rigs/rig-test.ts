@@ -4,9 +4,9 @@ import { NO_RIGS } from '../skips.ts';
 import { missingForRigs } from './build.ts';
 import type { RigSet } from './modules.ts';
 
-/** Whether this run is meant to have every rig: CI, or `TRIBUTARY_RIGS=all`. */
+/** Whether this run is meant to have every rig: CI, or `RIGS=all`. */
 export function isWholeSetWanted(): boolean {
-  return isCi() || process.env['TRIBUTARY_RIGS'] === 'all';
+  return isCi() || process.env['RIGS'] === 'all';
 }
 
 /** Whether nothing may be skipped. */
@@ -20,7 +20,7 @@ export function isCi(): boolean {
  */
 export function requireRigs(set: RigSet): { readonly skip: string | false } {
   if (isCi()) return { skip: false };
-  if (set === 'ci' && !isWholeSetWanted()) return { skip: 'of the CI set (TRIBUTARY_RIGS=all)' };
+  if (set === 'ci' && !isWholeSetWanted()) return { skip: 'of the CI set (RIGS=all)' };
   const missing = missingForRigs(set);
   return { skip: missing === undefined ? false : `${NO_RIGS}: ${missing}` };
 }

@@ -434,3 +434,13 @@ test('whatever agents do, what holds is what the rule says', async () => {
     { numRuns: 300 },
   );
 });
+
+test('registries that nobody expects are known up to a limit', () => {
+  const followed = new Followed(off);
+  for (let index = 0; index < 1000; index += 1) {
+    followed.catalog.open(agent({ registry: registryId(`dc2/r${index}`) }));
+  }
+  const another = agent({ registry: registryId('dc3/one-more') });
+  assert.throws(() => followed.catalog.open(another), /dc3\/one-more: 1000 registries are known/);
+  followed.catalog.open(agent());
+});
