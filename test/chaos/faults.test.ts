@@ -130,3 +130,20 @@ rigTest(
     assert.deepEqual([...kinds].sort(), ['added', 'updated']);
   },
 );
+
+rigTest('what changes while the aggregator is dead arrives when it is back', 'every', async () => {
+  await using zookeeper = await startZooKeeper();
+  await using writer = await openZooKeeperWriter(zookeeper.connectString);
+  for (const number of [1, 2, 3]) await writer.create(leaf(number));
+  await using mesh = await startMesh(id);
+  await mesh.startAgent(id, ['--zookeeper', `${id}=${zookeeper.connectString}`]);
+  await eventually(() => assert.deepEqual(mesh.endpoints(host), endpoints(1, 2, 3)));
+  await mesh.aggregator.kill();
+  await writer.create(leaf(4));
+  await writer.remove(leaf(2));
+  await mesh.startAggregator();
+  await eventually(() => assert.deepEqual(mesh.endpoints(host), endpoints(1, 3, 4)));
+  const kinds = mesh.istiod.events.map(({ kind }) => kind);
+  assert.ok(kinds.every((kind) => kind === 'added' || kind === 'updated'));
+  assert.equal(kinds.filter((kind) => kind === 'added').length, 1);
+});

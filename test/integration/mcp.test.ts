@@ -327,7 +327,8 @@ describe('an istiod', () => {
     await eventually(() => assert.equal(versionIn(istiod), version));
     const pushes = istiod.pushes.slice(before);
     assert.ok(pushes.length < 50, `${pushes.length} pushes`);
-    assert.equal(server.observer.lags.length, 200);
+    // The acknowledgement comes after what it acknowledges can be seen.
+    await eventually(() => assert.equal(server.observer.lags.length, 200));
     await istiod.stop();
     await server.stop();
   });
