@@ -83,11 +83,14 @@ rigTest('a mass removal is held, shown, and released by an operator', 'every', a
   mesh.agents.set(id, agent);
   await eventually(() => assert.equal(mesh.endpoints(host)?.length, 10));
   await Promise.all(all.slice(0, 8).map((number) => writer.remove(leaf(number))));
-  await eventually(async () => {
+  // Fewer than five may have been confirmed one by one before the rest made it a mass removal.
+  const held = await eventually(async () => {
     const response = await fetch(`http://127.0.0.1:${mesh.ports.admin}/api/registries`);
-    assert.match(await response.text(), /"heldRemovals":8/);
+    const [, count = ''] = /"heldRemovals":([4-8])/.exec(await response.text()) ?? [];
+    assert.equal(mesh.endpoints(host)?.length, 2 + Number(count || NaN));
+    return Number(count);
   });
-  assert.equal(mesh.endpoints(host)?.length, 10);
+  assert.ok(held >= 4);
   const release = `http://127.0.0.1:${agent.adminPort}/api/release`;
   const released = await fetch(release, {
     method: 'POST',
