@@ -10,6 +10,7 @@ import type { RegistryId } from '../common/registry.ts';
 import { isRegistryId } from '../common/registry.ts';
 import { runAll } from '../common/run-all.ts';
 import type { Part } from '../common/run-all.ts';
+import { untilAborted } from '../common/until-aborted.ts';
 import { softwareVersion } from '../common/version.ts';
 import { adminRoutes } from './admin.ts';
 import type { ServingValues } from './config.ts';
@@ -144,10 +145,7 @@ export class Aggregator {
   /** Starts a part once saved state is in force. */
   private whenReady(part: Part): Part {
     return async (signal) => {
-      const stopped = new Promise<void>((resolve) => {
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-      await Promise.race([this.pipeline.ready, stopped]);
+      await Promise.race([this.pipeline.ready, untilAborted(signal)]);
       if (!signal.aborted) await part(signal);
     };
   }

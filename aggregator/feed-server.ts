@@ -6,6 +6,7 @@ import { formatHostPort } from '../common/address.ts';
 import { ListenError } from '../common/listening.ts';
 import type { RegistryId } from '../common/registry.ts';
 import { sleep } from '../common/sleep.ts';
+import { untilAborted } from '../common/until-aborted.ts';
 import { feedStream, messageBytesMax } from '../proto/feed.ts';
 import type { Hello } from '../proto/feed.ts';
 import type { AgentIdentity, ContributionSink } from './contribution.ts';
@@ -112,7 +113,7 @@ export class FeedServer implements FeedHost {
       tls === undefined ? undefined : await ReloadingCredentials.load(tls, this.log);
     const port = await this.bind(server, reloading ?? ServerCredentials.createInsecure());
     onListening({ host, port });
-    await (reloading?.watch(signal) ?? aborted(signal));
+    await (reloading?.watch(signal) ?? untilAborted(signal));
     this.isStopping = true;
     const ended = Array.from(this.intakes, (intake) => {
       intake.end(new FeedEnd(status.UNAVAILABLE, 'the aggregator is stopping'));
@@ -213,13 +214,6 @@ export class FeedServer implements FeedHost {
 
 function keyOf(registry: RegistryId, agentId: string): string {
   return `${registry} ${agentId}`;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 async function shutDown(server: Server): Promise<void> {

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { HostPort } from './address.ts';
 import { messageOf } from './errors.ts';
 import { listenOn } from './listening.ts';
+import { untilAborted } from './until-aborted.ts';
 
 /** What a route is given. Path parts and query values are percent-decoded. */
 export interface HttpRequest {
@@ -226,14 +227,6 @@ async function readBody(request: IncomingMessage): Promise<string> {
     throw error instanceof HttpError ? error : new HttpError(400, 'the request ended early');
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-/** Resolves when the signal aborts. */
-export function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 async function close(server: Server): Promise<void> {

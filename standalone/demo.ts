@@ -4,6 +4,7 @@ import { formatHostPort } from '../common/address.ts';
 import type { HostPort } from '../common/address.ts';
 import { isRegistryId } from '../common/registry.ts';
 import { runAll } from '../common/run-all.ts';
+import { untilAborted } from '../common/until-aborted.ts';
 import { pickDemoPorts } from './demo-ports.ts';
 import { runDemoRegistry } from './demo-registry.ts';
 import { runDemoSubscriber } from './demo-subscriber.ts';
@@ -32,13 +33,13 @@ export async function runDemo(
   await runAll(signal, [
     [
       async (stop) => {
-        const address = await orStopped(mcp.promise, stop);
+        const address = await Promise.race([mcp.promise, untilAborted(stop)]);
         if (address !== undefined) await runDemoSubscriber(address, print, stop);
       },
     ],
     [
       async (stop) => {
-        const url = await orStopped(serviceUrl.promise, stop);
+        const url = await Promise.race([serviceUrl.promise, untilAborted(stop)]);
         if (url === undefined) return;
         const onListening = (listening: Listening): void => {
           print(`Demo registry    ${url}`);
@@ -58,14 +59,6 @@ export async function runDemo(
     ],
     [(stop) => runDemoRegistry(stop, serviceUrl.resolve)],
   ]);
-}
-
-async function orStopped<T>(wanted: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  const stopped = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
-  return Promise.race([wanted, stopped]);
 }
 
 /** An address as somebody on this machine reaches it. */

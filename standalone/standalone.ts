@@ -9,6 +9,7 @@ import type { Listening } from '../aggregator/aggregator.ts';
 import { AggregatorMetrics } from '../aggregator/metrics.ts';
 import { addProcessMetrics, measureEventLoop } from '../common/metrics.ts';
 import { runAll } from '../common/run-all.ts';
+import { untilAborted } from '../common/until-aborted.ts';
 import { softwareVersion } from '../common/version.ts';
 import type { StandaloneValues } from './config.ts';
 
@@ -40,10 +41,7 @@ export async function runStandalone(
   await runAll(signal, [
     [
       async (stop) => {
-        const stopped = new Promise<undefined>((resolve) => {
-          stop.addEventListener('abort', () => resolve(undefined), { once: true });
-        });
-        const found = await Promise.race([listening.promise, stopped]);
+        const found = await Promise.race([listening.promise, untilAborted(stop)]);
         if (found === undefined || stop.aborted) return;
         const agents = registries.map((registry) =>
           composeAgent(registry, {

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { sleep } from '../../common/sleep.ts';
+import { untilAborted } from '../../common/until-aborted.ts';
 import { encodeInstance } from './encode.ts';
 import { BadRegistration, isStatus } from './model.ts';
 import type { EurekaRegistry } from './registry.ts';
@@ -174,10 +175,7 @@ export async function serveEurekaRegistry(
   );
   const chores = new AbortController();
   const failed = new Promise<never>((_, reject) => server.on('error', reject));
-  const stopped = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const stopped = untilAborted(signal);
   try {
     const listening = new Promise<void>((resolve) => {
       server.listen(address.port, address.host, resolve);

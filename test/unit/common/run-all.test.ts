@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { untilAborted } from '../../../common/http-server.ts';
+import { untilAborted } from '../../../common/until-aborted.ts';
 import { runAll } from '../../../common/run-all.ts';
 import type { Part } from '../../../common/run-all.ts';
 
