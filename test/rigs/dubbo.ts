@@ -68,7 +68,7 @@ export async function startDubboProvider(options: DubboOptions): Promise<DubboRi
     const rig = await startRig({
       name: `dubbo-${options.generation}-${application}`,
       heapMib: 256,
-      port: ports[0] ?? 0,
+      ports: [ports[0] ?? 0],
       args: () => [
         ...['--add-opens', 'java.base/java.lang=ALL-UNNAMED'],
         ...Object.entries(settings).map(([key, value]) => `-D${key}=${value}`),

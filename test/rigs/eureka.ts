@@ -81,7 +81,7 @@ async function startOn(port: number, options: NetflixEurekaOptions): Promise<Eur
   const rig = await startRig({
     name: 'eureka-netflix',
     heapMib: 256,
-    port,
+    ports: [port],
     args: () => [
       ...['--add-opens', 'java.base/java.lang=ALL-UNNAMED'],
       ...Object.entries(settings(serviceUrl, warmUpMs, options)).map(([k, v]) => `-D${k}=${v}`),

@@ -55,8 +55,8 @@ export interface RigCommand {
   readonly heapMib: number;
   /** Everything after the common JVM flags. */
   readonly args: (folder: string) => readonly string[];
-  /** The port that this very process must listen on before `isReady` is asked. */
-  readonly port?: number;
+  /** The ports that this very process must listen on before `isReady` is asked. */
+  readonly ports?: readonly number[];
   /** Asked again and again; bounds its own time. A rejection counts as "not yet". */
   readonly isReady: (output: string) => Promise<boolean> | boolean;
 }
@@ -173,10 +173,9 @@ async function untilReady(
     new RigStartError(`rig ${command.name} ${what}\n${lastLines(output(), 30)}`);
   for (;;) {
     if (hasEnded(child)) throw failure(`ended with ${child.exitCode ?? child.signalCode ?? '?'}`);
-    const isOurs =
-      command.port === undefined ||
-      (child.pid !== undefined && listensOn(child.pid, command.port) !== false);
-    if (isOurs && (await isReady(command, output()))) return;
+    const { pid } = child;
+    const listens = (port: number): boolean => pid !== undefined && listensOn(pid, port) !== false;
+    if ((command.ports ?? []).every(listens) && (await isReady(command, output()))) return;
     if (performance.now() > deadline) throw failure(`did not serve in ${START_DEADLINE_MS} ms`);
     await delay(20);
   }

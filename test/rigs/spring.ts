@@ -121,7 +121,7 @@ function startSpring(
   return startRig({
     name,
     heapMib: 256,
-    port: app.port,
+    ports: [app.port],
     args: () => [
       ...['-cp', classpath, `tributary.rigs.${app.main}`],
       ...Object.entries(properties).map(([key, value]) => `--${key}=${value}`),

@@ -109,10 +109,12 @@ async function startMember(
 ): Promise<ZooKeeperRig> {
   const version = options.version ?? '3.9.5';
   const { port } = place;
+  const securePort = options.extraConfig?.['secureClientPort'];
   const rig = await startRig({
     name: `zookeeper-${version}`,
     heapMib: 128,
-    port,
+    // The secure port opens a moment after the plain one.
+    ports: securePort === undefined ? [port] : [port, Number(securePort)],
     args: (folder) => {
       const data = join(folder, 'data');
       if (place.id !== undefined) writeFileSync(join(data, 'myid'), String(place.id));
