@@ -6,6 +6,7 @@ import { datacenterOf } from '../common/registry.ts';
 import { softwareVersion } from '../common/version.ts';
 import { RegistryAgent } from './agent.ts';
 import type { ReadingValues } from './config.ts';
+import { eurekaOptionsOf } from './eureka/config.ts';
 import { createEurekaSource } from './eureka/source.ts';
 import type { FeedTargetOptions } from './feed-targets.ts';
 import type { AgentMetrics } from './metrics.ts';
@@ -82,22 +83,7 @@ function sourceOf(
   log: Logger,
 ): Source {
   if (registry.kind === 'eureka') {
-    const { address } = registry;
-    return createEurekaSource(
-      {
-        registry: address.registry,
-        serviceUrls: address.servers,
-        pollIntervalMs: values.eurekaPollInterval,
-        fullIntervalMs: values.eurekaFullInterval,
-        requestTimeoutMs: values.eurekaRequestTimeout,
-        bodyLimitBytes: 256 * 1024 * 1024,
-        emptyHoldMs: values.eurekaEmptyHold,
-        labelKeys: values.metadataLabels,
-        zones: values.zones,
-      },
-      report,
-      log,
-    );
+    return createEurekaSource(eurekaOptionsOf(registry.address, values), report, log);
   }
   const { address } = registry;
   return createZooKeeperSource(

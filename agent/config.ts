@@ -25,6 +25,7 @@ import {
 import type { EurekaAddress, ZooKeeperAddress } from '../common/registry-address.ts';
 import { tlsProblems } from '../common/tls-files.ts';
 import type { NamedFile } from '../common/tls-files.ts';
+import { checkEureka, eurekaTable } from './eureka/config.ts';
 import { defaultEurekaOptions } from './eureka/options.ts';
 import { defaultZooKeeperOptions } from './zookeeper/source.ts';
 
@@ -33,36 +34,13 @@ import { defaultZooKeeperOptions } from './zookeeper/source.ts';
 const minute = 60_000;
 const hour = 60 * minute;
 
-const eureka = 'Eureka';
 const zookeeper = 'ZooKeeper';
 const registry = 'Registry';
 const feed = 'Feed';
 
 /** How registries are read, whichever process reads them. */
 export const readingOptions = {
-  eurekaPollInterval: duration(
-    { group: eureka, description: 'from one poll of an Eureka server to the next' },
-    defaultEurekaOptions.pollIntervalMs,
-    [100, hour],
-  ),
-  eurekaFullInterval: duration(
-    { group: eureka, description: 'mean time between full reads of an Eureka registry' },
-    defaultEurekaOptions.fullIntervalMs,
-    [1000, 24 * hour],
-  ),
-  eurekaRequestTimeout: duration(
-    { group: eureka, description: 'from the start of a request to the end of its answer' },
-    defaultEurekaOptions.requestTimeoutMs,
-    [100, 10 * minute],
-  ),
-  eurekaEmptyHold: duration(
-    {
-      group: eureka,
-      description: 'how long an Eureka registry that is empty at the start is not believed',
-    },
-    defaultEurekaOptions.emptyHoldMs,
-    [0, 24 * hour],
-  ),
+  ...eurekaTable,
   dubboRoots: list(
     {
       group: zookeeper,
@@ -92,7 +70,7 @@ export const readingOptions = {
     {
       group: registry,
       description: 'metadata keys that become endpoint labels',
-      fallback: defaultEurekaOptions.labelKeys,
+      fallback: defaultEurekaOptions.conversion.labelKeys,
     },
     textSchema,
   ),
@@ -221,7 +199,11 @@ export type AgentValues = Values<typeof agentOptions>;
 
 /** Problems over several options, in the words of the operator. */
 function checkAgent({ values, isValid, nameOf }: Given<typeof agentOptions>): string[] {
-  const problems: string[] = [];
+  const problems = checkEureka({
+    values,
+    isValid: (...keys) => isValid(...keys),
+    nameOf: (key) => nameOf(key),
+  });
   if (isValid('eureka', 'zookeeper')) {
     const hasEureka = values.eureka !== undefined;
     if (hasEureka && values.zookeeper !== undefined) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { readingOptions } from '../agent/config.ts';
+import { checkEureka } from '../agent/eureka/config.ts';
 import { checkServing, servingOptions } from '../aggregator/config.ts';
 import type { Given, Program } from '../common/config.ts';
 import { option } from '../common/option.ts';
@@ -45,6 +46,18 @@ function checkStandalone({ values, isValid, nameOf }: Given<typeof standaloneOpt
     isValid: (...keys) => isValid(...keys),
     nameOf: (key) => nameOf(key),
   });
+  problems.push(
+    ...checkEureka({
+      values,
+      isValid: (...keys) => isValid(...keys),
+      nameOf: (key) => nameOf(key),
+    }),
+  );
+  if (isValid('eureka') && values.eurekaPushListen !== undefined && values.eureka.length > 1) {
+    problems.push(
+      `${nameOf('eurekaPushListen')}: takes the pushes of one registry, but ${values.eureka.length} are read; start an agent for each`,
+    );
+  }
   if (isValid('eureka', 'zookeeper')) {
     const ids = [...values.eureka, ...values.zookeeper].map(({ registry }) => registry);
     const twice = new Set(ids.filter((id, index) => ids.indexOf(id) !== index));

@@ -1,15 +1,8 @@
 import type { Instance, Port } from '../../common/instance.ts';
+import type { ConversionOptions } from './options.ts';
 import { localityOf } from './locality.ts';
 import { instanceKey } from './record.ts';
 import type { EurekaPort, EurekaRecord } from './record.ts';
-
-/** What of a record's metadata goes on into the mesh, and how. */
-export interface ConvertOptions {
-  /** Metadata keys that become labels. Keys that name a secret never do, even when listed. */
-  readonly labelKeys: readonly string[];
-  /** Zone -> region, for zones whose name does not show it. */
-  readonly zones: Readonly<Record<string, string>>;
-}
 
 /** The protocols that istiod knows for a port of a service (case-insensitively). */
 const meshProtocols: ReadonlySet<string> = new Set([
@@ -34,7 +27,7 @@ const secretKey = /passw|secret|token|credential|api[._-]?key|private[._-]?key|^
  * not guessed. The times of the record, its action and its URLs never get in, since they change
  * without meaning at every rebuild of a server's cache.
  */
-export function convertRecord(record: EurekaRecord, options: ConvertOptions): Instance {
+export function convertRecord(record: EurekaRecord, options: ConversionOptions): Instance {
   return {
     id: instanceKey(record.app, record.id),
     service: { kind: 'application', name: record.app.toLowerCase(), group: '', version: '' },

@@ -4,7 +4,7 @@ import { openBody } from './body.ts';
 import type { RawBody } from './body.ts';
 import { describeResult } from './client.ts';
 import type { EurekaClient, FetchResult } from './client.ts';
-import type { ConvertOptions } from './convert.ts';
+import type { ConversionOptions } from './options.ts';
 import { decodeApplications } from './decode.ts';
 import type { BodyHead } from './decode.ts';
 import {
@@ -29,7 +29,8 @@ import {
 } from './view.ts';
 import type { Row, ViewChange, ViewEntry } from './view.ts';
 
-export interface SessionOptions extends ConvertOptions {
+export interface SessionOptions {
+  readonly conversion: ConversionOptions;
   readonly fullIntervalMs: number;
   readonly bodyLimitBytes: number;
 }
@@ -260,7 +261,7 @@ export class ServerSession {
   }
 
   private async decode(body: RawBody, onRow: (row: Row) => void): Promise<BodyHead> {
-    const maker = new RowMaker(this.options);
+    const maker = new RowMaker(this.options.conversion);
     const previous = (key: string): ViewEntry | undefined => this.current.get(key);
     return decodeApplications(openBody(body, this.options.bodyLimitBytes), (decoded) =>
       onRow(maker.row(decoded, previous)),

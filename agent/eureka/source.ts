@@ -6,7 +6,6 @@ import { sleep } from '../../common/sleep.ts';
 import { Pause } from '../../common/yielding.ts';
 import type { Source, SourceEvent, SourceReport } from '../source.ts';
 import { EurekaClient } from './client.ts';
-import { confirmMass, confirmSingle } from './confirm.ts';
 import { diffView } from './diff.ts';
 import type { EurekaOptions } from './options.ts';
 import { Poller } from './poller.ts';
@@ -15,11 +14,9 @@ import { parseServiceUrl } from './service-url.ts';
 import type { ServiceUrl } from './service-url.ts';
 import type { ServerSession } from './session.ts';
 import { countExpired } from './view.ts';
-import type { RegistryView } from './view.ts';
+import { memoryMinMs, Witnesses } from './witnesses.ts';
 
 const failedPollMaxMs = 30_000;
-/** Three heartbeats: a server that has known nobody for so long may miss who is only late. */
-const memoryMinMs = 90_000;
 /** The servers' read-only cache, refreshed every 30 s by default; a poll sees it one interval later. */
 const serverCacheMs = 30_000;
 
@@ -46,12 +43,11 @@ class EurekaSource implements Source {
   private readonly log: Logger;
   private readonly servers: readonly ServiceUrl[];
 
-  private running: { readonly client: EurekaClient; readonly poller: Poller } | undefined;
+  private running: { readonly poller: Poller; readonly witnesses: Witnesses } | undefined;
   private readonly emitted = new Map<string, Instance>();
   /** The session whose registry was emitted last; undefined before the first snapshot. */
   private emittedSession: ServerSession | undefined;
   private emptySince: number | undefined;
-  private distrustUntil = 0;
   private isMemoryInDoubt = false;
   private isFailing = false;
   private deltaNotice = '';
@@ -66,7 +62,8 @@ class EurekaSource implements Source {
   async *watch(signal: AbortSignal): AsyncGenerator<SourceEvent> {
     const client = new EurekaClient(this.options);
     const poller = new Poller(client, this.options, this.servers, this.observer());
-    this.running = { client, poller };
+    const witnesses = new Witnesses(client, poller);
+    this.running = { poller, witnesses };
     let failures = 0;
     try {
       while (!isAborted(signal)) {
@@ -90,30 +87,10 @@ class EurekaSource implements Source {
     scale: 'single' | 'mass',
     signal: AbortSignal,
   ): Promise<ReadonlySet<string>> {
-    const session = this.running?.poller.session;
-    if (this.running === undefined || session === undefined) {
+    if (this.running === undefined) {
       throw new TransientError(`eureka ${this.options.registry}: not connected`);
     }
-    const { client, poller } = this.running;
-    if (scale === 'mass') {
-      return confirmMass(instances, poller.others, (server) => this.readWitness(server, signal));
-    }
-    const relist = async (): Promise<RegistryView | undefined> =>
-      (await poller.readOnce(session.server, signal))?.view;
-    const witness = { client, server: session.server, view: session.view, relist };
-    const gone = await confirmSingle(instances, witness, signal);
-    if (gone.size === 0 || performance.now() >= this.distrustUntil) return gone;
-    const denied = instances.filter(({ id }) => gone.has(id));
-    return confirmMass(denied, poller.others, (server) => this.readWitness(server, signal));
-  }
-
-  /** The registry of another server, unless it is unreadable or young. */
-  private async readWitness(
-    server: ServiceUrl,
-    signal: AbortSignal,
-  ): Promise<RegistryView | undefined> {
-    const session = await this.running?.poller.readOnce(server, signal);
-    return session === undefined || session.memoryMs < memoryMinMs ? undefined : session.view;
+    return this.running.witnesses.confirm(instances, scale, signal);
   }
 
   private observer(): PollerObserver {
@@ -141,7 +118,7 @@ class EurekaSource implements Source {
   private checkMemory(session: ServerSession): void {
     const missingMs = memoryMinMs - session.memoryMs;
     if (missingMs <= 0) return;
-    this.distrustUntil = performance.now() + missingMs;
+    this.running?.witnesses.distrust(performance.now() + missingMs);
     const server = session.server.url;
     this.log.warn({ server }, 'the eureka server is young: what it denies needs another witness');
   }

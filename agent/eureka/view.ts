@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Instance } from '../../common/instance.ts';
 import { convertRecord } from './convert.ts';
-import type { ConvertOptions } from './convert.ts';
+import type { ConversionOptions } from './options.ts';
 import { instanceKey } from './record.ts';
 import type { DecodedRecord, DropReason, EurekaAction, EurekaStatus } from './record.ts';
 
@@ -107,11 +107,11 @@ export class RegistryView {
  * are told apart by their place, so that they still count.
  */
 export class RowMaker {
-  private readonly options: ConvertOptions;
+  private readonly options: ConversionOptions;
   private nameless = 0;
   private last: Instance | undefined;
 
-  constructor(options: ConvertOptions) {
+  constructor(options: ConversionOptions) {
     this.options = options;
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { convertRecord } from '../../../../agent/eureka/convert.ts';
 import { localityOf, regionOfZone } from '../../../../agent/eureka/locality.ts';
+import { defaultEurekaOptions } from '../../../../agent/eureka/options.ts';
 import { instanceKey, parseInstanceKey } from '../../../../agent/eureka/record.ts';
 import type { EurekaRecord } from '../../../../agent/eureka/record.ts';
 
@@ -25,7 +26,11 @@ function record(fields: Partial<EurekaRecord> = {}, metadata: object = {}): Eure
   };
 }
 
-const options = { labelKeys: ['version', 'group', 'db.password', 'zone'], zones: { 'az 1': 'r1' } };
+const options = {
+  ...defaultEurekaOptions.conversion,
+  labelKeys: ['version', 'group', 'db.password', 'zone'],
+  zones: { 'az 1': 'r1' },
+};
 const convert = (fields: Partial<EurekaRecord> = {}, metadata: object = {}) =>
   convertRecord(record(fields, metadata), options);
 
@@ -87,7 +92,7 @@ test('labels are what the list allows, never a secret, never null', () => {
     'secret',
   ];
   const metadata = Object.fromEntries(keys.map((key) => [key, 'x']));
-  const all = convertRecord(record({}, metadata), { labelKeys: keys, zones: {} });
+  const all = convertRecord(record({}, metadata), { ...options, labelKeys: keys });
   assert.deepEqual(all.labels, {});
 });
 

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeApplications } from '../../../../agent/eureka/decode.ts';
 import { diffView } from '../../../../agent/eureka/diff.ts';
+import { defaultEurekaOptions } from '../../../../agent/eureka/options.ts';
 import type { DecodedRecord, EurekaStatus } from '../../../../agent/eureka/record.ts';
 import {
   countExpired,
@@ -17,7 +18,7 @@ import {
 import type { Row, ViewEntry } from '../../../../agent/eureka/view.ts';
 import type { Instance } from '../../../../common/instance.ts';
 
-const options = { labelKeys: ['version', 'zone'], zones: {} };
+const options = { ...defaultEurekaOptions.conversion, labelKeys: ['version', 'zone'] };
 const fixtures = new URL('../../../fixtures/eureka/', import.meta.url);
 
 async function rowsOf(file: string): Promise<{ rows: Row[]; hashcode: string | undefined }> {
