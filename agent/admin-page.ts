@@ -13,6 +13,7 @@ import {
 import type { Tone } from '../common/page.ts';
 import type { AgentStatus } from './agent.ts';
 import type { FeedClientStatus } from './feed-client.ts';
+import type { PushFacts, SourceFacts } from './source-facts.ts';
 
 /** Removals that the guard holds in one part of a registry. */
 export interface HeldReport {
@@ -20,7 +21,9 @@ export interface HeldReport {
   readonly service: string;
   readonly evidence: string;
   readonly losses: number;
-  /** When the oldest of them passes by itself, milliseconds from now. */
+  /** Who was asked about the held removals last and what they said, or empty. */
+  readonly witnesses: string;
+  /** When the first of them passes by itself, milliseconds from now. */
   readonly passesInMs: number;
 }
 
@@ -74,6 +77,7 @@ function renderRegistries(registries: readonly RegistryReport[]): Markup {
           <tr>
             <th>Registry</th>
             <th>State</th>
+            <th>Read from</th>
             <th class="n">Confirmed</th>
             <th class="n">Caches hide</th>
             <th class="n">Services</th>
@@ -92,7 +96,8 @@ function renderRegistries(registries: readonly RegistryReport[]): Markup {
 }
 
 function renderRegistry(registry: RegistryReport): Markup {
-  const { registryAgeMs, hiddenDelayMs, state, reason } = registry;
+  const { registryAgeMs, state, reason } = registry;
+  const { hiddenDelayMs } = registry.source;
   const age = registryAgeMs === undefined ? 'never' : `${describeDuration(registryAgeMs)} ago`;
   const others = Object.entries(registry.instances).filter(
     ([status, n]) => status !== 'UP' && n > 0,
@@ -102,6 +107,7 @@ function renderRegistry(registry: RegistryReport): Markup {
     <td>
       ${pill(toneOf(state), state)}${reason === '' ? nothing : html`<div><small>${reason}</small></div>`}
     </td>
+    <td>${renderSource(registry.source)}</td>
     <td class="n">${age}</td>
     <td class="n">${hiddenDelayMs === 0 ? '–' : `≤ ${describeDuration(hiddenDelayMs)}`}</td>
     <td class="n">${registry.services}</td>
@@ -114,6 +120,30 @@ function renderRegistry(registry: RegistryReport): Markup {
     </td>
     <td class="n">${registry.sequence}</td>
   </tr>`;
+}
+
+/** Where it is read from, and what of it an operator should know. */
+function renderSource({ server, push, expired, unresolvedHosts }: SourceFacts): Markup {
+  const lines: string[] = [];
+  if (push !== undefined) lines.push(describePush(push));
+  if (expired.count > 0) {
+    const more = expired.count > expired.examples.length ? ', ...' : '';
+    lines.push(
+      `${expired.count} stopped renewing and are still listed: ${expired.examples.join(', ')}${more}`,
+    );
+  }
+  if (unresolvedHosts > 0) lines.push(`${unresolvedHosts} host names cannot be resolved`);
+  const small = lines.map((line) => html`<div><small>${line}</small></div>`);
+  return html`<span class="mono">${server === '' ? '–' : server}</span>${small}`;
+}
+
+function describePush({ peers, items }: PushFacts): string {
+  const latest = Math.min(...peers.map(({ agoMs }) => agoMs));
+  const counts = Object.entries(items).map(([action, count]) => `${count} ${action}`);
+  const what = counts.length === 0 ? '' : `: ${counts.join(', ')}`;
+  if (peers.length === 0) return `no server pushes any more${what}`;
+  const servers = peers.length === 1 ? '1 server pushes' : `${peers.length} servers push`;
+  return `${servers}, last ${describeDuration(latest)} ago${what}`;
 }
 
 function renderAggregators(registries: readonly RegistryReport[]): Markup {
@@ -200,6 +230,7 @@ function renderHeldPart({ registry }: RegistryReport, held: HeldReport): Markup 
   const where = held.service === '' ? registry : `${registry}, ${describeService(held.service)}`;
   return html`<li>
     ${pill('warn', `${held.losses}`)} <b>${where}</b>: ${held.evidence}
+    ${held.witnesses === '' ? nothing : html`<small>asked: ${held.witnesses};</small>`}
     <small>passes by itself in ${describeDuration(held.passesInMs)}</small>
   </li>`;
 }

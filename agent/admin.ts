@@ -33,10 +33,11 @@ function reportOf(statuses: readonly AgentStatus[], version: string): AgentRepor
     uptimeMs: Math.round(process.uptime() * 1000),
     registries: statuses.map((status) => ({
       ...status,
-      held: status.held.map(({ service, evidence, losses, dueAt }) => ({
+      held: status.held.map(({ service, evidence, losses, dueAt, witnesses }) => ({
         service,
         evidence,
         losses,
+        witnesses,
         passesInMs: Math.max(0, Math.round(dueAt - now)),
       })),
     })),

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Guard, guardPolicies } from '../common/guard.ts';
-import type { GuardPolicy, HeldPart } from '../common/guard.ts';
+import type { HeldPart } from '../common/guard-holds.ts';
+import type { GuardPolicy } from '../common/guard.ts';
 import { limitYoungHeap, tidyHeapAfter } from '../common/heap.ts';
 import type { InstanceStatus } from '../common/instance.ts';
 import type { RegistryId, RegistryKind } from '../common/registry.ts';
@@ -18,6 +19,8 @@ import type { OutboxLimits } from './outbox.ts';
 import { RegistryHealth } from './registry-health.ts';
 import type { HealthState } from './registry-health.ts';
 import { Retention } from './retention.ts';
+import { SourceNotes } from './source-facts.ts';
+import type { SourceFacts } from './source-facts.ts';
 import type { Source, SourceEvent } from './source.ts';
 
 export interface RegistryAgentOptions {
@@ -38,6 +41,8 @@ export interface RegistryAgentOptions {
   readonly guard?: Partial<GuardPolicy>;
   readonly outbox?: Partial<OutboxLimits>;
   readonly feed: FeedTargetOptions;
+  /** What the source tells of itself, where it does. */
+  readonly notes?: SourceNotes;
 }
 
 /** What the admin page shows of one registry. */
@@ -51,7 +56,7 @@ export interface AgentStatus {
   readonly reason: string;
   /** Since the registry last confirmed what is known, milliseconds. */
   readonly registryAgeMs: number | undefined;
-  readonly hiddenDelayMs: number;
+  readonly source: SourceFacts;
   readonly instances: Readonly<Partial<Record<InstanceStatus, number>>>;
   readonly services: number;
   readonly heldRemovals: number;
@@ -61,6 +66,7 @@ export interface AgentStatus {
 
 const tickMs = 1000;
 const defaultEmptyServiceMs = 600_000;
+const silent = new SourceNotes();
 
 /**
  * The agent of one registry: source -> guard -> outbox -> a feed client for each aggregator.
@@ -126,11 +132,6 @@ export class RegistryAgent {
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** What the registry's own caches may hide at most, milliseconds; from the source's report. */
-  setHiddenDelay(ms: number): void {
-    this.health.hiddenDelayMs = ms;
-  }
-
   /** Lets all held removals pass, by an operator's word. Returns how many there were. */
   release(): number {
     const released = this.view.release(performance.now());
@@ -149,13 +150,17 @@ export class RegistryAgent {
       state: this.health.state,
       reason: this.health.reason,
       registryAgeMs: this.health.ageMs(performance.now()),
-      hiddenDelayMs: this.health.hiddenDelayMs,
+      source: this.sourceFacts(),
       instances: this.view.statusCounts(),
       services: this.view.serviceCount,
       heldRemovals: this.view.heldCount,
       held: this.view.held(),
       aggregators: this.targets.status(),
     };
+  }
+
+  private sourceFacts(): SourceFacts {
+    return (this.options.notes ?? silent).facts(performance.now());
   }
 
   private async consume(signal: AbortSignal): Promise<void> {
@@ -173,7 +178,7 @@ export class RegistryAgent {
     const pause = new Pause();
     for (const instance of event.instances.values()) {
       this.view.upsert(instance);
-      if (pause.isDue()) await this.settleAndTurn(event.observedAt, pause);
+      if (pause.isDue()) await this.commitAndTurn(event.observedAt, pause);
     }
     for (const id of this.outbox.ids()) {
       if (!event.instances.has(id)) this.view.remove(id, performance.now());
@@ -191,13 +196,13 @@ export class RegistryAgent {
     for (const change of event.changes) {
       if (change.kind === 'upsert') this.view.upsert(change.instance);
       else this.view.remove(change.id, performance.now());
-      if (pause.isDue()) await this.settleAndTurn(event.observedAt, pause);
+      if (pause.isDue()) await this.commitAndTurn(event.observedAt, pause);
     }
     this.settle(event.observedAt);
   }
 
-  private async settleAndTurn(observedAt: number, pause: Pause): Promise<void> {
-    this.settle(observedAt);
+  private async commitAndTurn(observedAt: number, pause: Pause): Promise<void> {
+    this.view.commit(observedAt);
     await pause.turn();
   }
 
@@ -240,7 +245,8 @@ export class RegistryAgent {
   }
 
   private heartbeatHealth(): HeartbeatHealth {
-    const { state, reason, hiddenDelayMs } = this.health;
+    const { state, reason } = this.health;
+    const { hiddenDelayMs } = this.sourceFacts();
     return {
       state: state === 'waiting' ? 'lost' : state,
       reason,

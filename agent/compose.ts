@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
-import type { GuardPolicy } from '../common/guard.ts';
+import { guardOfRegistry } from '../common/guard-limits.ts';
 import type { EurekaAddress, ZooKeeperAddress } from '../common/registry-address.ts';
 import { datacenterOf } from '../common/registry.ts';
 import { softwareVersion } from '../common/version.ts';
@@ -10,6 +10,9 @@ import { eurekaOptionsOf } from './eureka/config.ts';
 import { createEurekaSource } from './eureka/source.ts';
 import type { FeedTargetOptions } from './feed-targets.ts';
 import type { AgentMetrics } from './metrics.ts';
+import { hostLookup } from './host-lookup.ts';
+import { ResolvingSource } from './resolving-source.ts';
+import { SourceNotes } from './source-facts.ts';
 import type { Source } from './source.ts';
 import { createZooKeeperSource, defaultZooKeeperOptions } from './zookeeper/source.ts';
 
@@ -33,17 +36,11 @@ export function composeAgent(registry: RegistryAddress, around: AgentSurrounding
   const id = registry.address.registry;
   const log = around.log.child({ registry: id });
   const { observer, report } = metrics.forRegistry(id);
-  // The source is made before the agent that it reports its hidden delay to.
-  let setHiddenDelay: (ms: number) => void = () => undefined;
-  const wrapped: typeof report = {
-    ...report,
-    hiddenDelay: (ms) => {
-      report.hiddenDelay(ms);
-      setHiddenDelay(ms);
-    },
-  };
-  const source = sourceOf(registry, values, wrapped, log);
-  const agent = new RegistryAgent(
+  const notes = new SourceNotes();
+  const noted = notes.readAlong(report);
+  const read = sourceOf(registry, values, noted, log);
+  const source = new ResolvingSource(read, hostLookup(), noted, log);
+  return new RegistryAgent(
     {
       registry: id,
       kind: registry.kind,
@@ -53,25 +50,14 @@ export function composeAgent(registry: RegistryAddress, around: AgentSurrounding
       defaultLocality: values.locality,
       software: softwareVersion,
       emptyServiceMs: values.emptyServiceTime,
-      guard: guardOf(values),
+      guard: guardOfRegistry(values, id),
       feed: around.feed,
+      notes,
     },
     source,
     observer,
     log,
   );
-  setHiddenDelay = (ms) => agent.setHiddenDelay(ms);
-  return agent;
-}
-
-/** The guard limits that were given; the rest are the defaults of the registry's kind. */
-function guardOf(values: ReadingValues): Partial<GuardPolicy> {
-  const { guardFraction, guardMinimum, guardHold } = values;
-  return {
-    ...(guardFraction === undefined ? {} : { fraction: guardFraction }),
-    ...(guardMinimum === undefined ? {} : { minimum: guardMinimum }),
-    ...(guardHold === undefined ? {} : { holdMs: guardHold }),
-  };
 }
 
 type Report = ReturnType<AgentMetrics['forRegistry']>['report'];

@@ -4,6 +4,7 @@ import { formatHostPort, hostPortSchema, isLoopback } from '../common/address.ts
 import type { HostPort } from '../common/address.ts';
 import type { Given, Program } from '../common/config.ts';
 import { generalOptions, guardOptions } from '../common/general-options.ts';
+import type { GuardValues } from '../common/guard-limits.ts';
 import {
   duration,
   file,
@@ -192,7 +193,8 @@ const agentOptions = {
 };
 
 /** Values of the options that say how registries are read. */
-export type ReadingValues = Values<typeof readingOptions & typeof guardOptions>;
+export type ReadingValues = Values<typeof readingOptions & typeof guardOptions> &
+  Pick<GuardValues, 'guard'>;
 
 /** The agent's whole configuration. */
 export type AgentValues = Values<typeof agentOptions>;

@@ -1,11 +1,14 @@
 import { hashInstance } from '../common/digest.ts';
 import type { InstanceHash } from '../common/digest.ts';
-import type { Activation, Census, Guard, HeldPart, Loss } from '../common/guard.ts';
-import { serviceKeyText } from '../common/instance.ts';
+import type { Activation, EndedHold, HeldPart } from '../common/guard-holds.ts';
+import type { Guard, Loss } from '../common/guard.ts';
 import type { Instance, InstanceStatus } from '../common/instance.ts';
+import { Wake } from '../common/wake.ts';
 import { checkInstance, encodeInstance } from '../proto/instance-codec.ts';
 import type { Entry, Outbox } from './outbox.ts';
 import type { Retention } from './retention.ts';
+import type { SuspectedLoss, Verdicts } from './source.ts';
+import { ViewCensus } from './view-census.ts';
 
 /**
  * What the agent says, derived from what its source says: additions and changes at once, removals by
@@ -20,7 +23,9 @@ import type { Retention } from './retention.ts';
  * is an operator's word at the registry and is never held.
  *
  * Synchronous: each call ends in a state that is complete. `settle` belongs after a series of `upsert` and
- * `remove`, and sends what they led to.
+ * `remove`, and sends what they led to; `commit` sends additions and changes before the series is complete, so
+ * that losses are judged together. What passes in great numbers at once passes in slices: whoever runs
+ * the view calls `passDue` in turns of its own while `hasDue`.
  */
 export interface ViewReport {
   /** The guard has begun to hold removals of a registry or service. */
@@ -29,37 +34,41 @@ export interface ViewReport {
   dropped(reason: string, record: string): void;
 }
 
-/** Removals given out for confirmation. */
+/** Losses given out for confirmation. */
 export interface Unconfirmed {
-  readonly instances: readonly Instance[];
+  readonly losses: readonly SuspectedLoss[];
   /** When the oldest of them was observed. */
   readonly observedAt: number;
 }
 
 /** What the registry answered. */
-export interface Confirmation {
+export interface Answer {
   readonly asked: readonly string[];
-  readonly gone: ReadonlySet<string>;
+  readonly verdicts: Verdicts;
   readonly scale: 'single' | 'mass';
   readonly observedAt: number;
 }
 
-interface ServiceCount {
-  /** The text under which the service is counted: entries share it. */
-  readonly text: string;
-  /** Instances of any status but GONE. */
-  live: number;
-  up: number;
-}
+/** So many losses are judged, or pass, in one turn of the event loop. */
+const judgedMax = 1000;
+const sliceMax = 500;
 
 export class GuardedView {
   private readonly outbox: Outbox;
   private readonly guard: Guard;
   private readonly retention: Retention;
   private readonly report: ViewReport;
-  private readonly services = new Map<string, ServiceCount>();
-  private readonly statuses = new Map<InstanceStatus, number>();
+  private readonly census = new ViewCensus();
   private wanted = new Map<string, Loss>();
+  /** Wanted losses of events that are complete: the guard judges them in slices, all before any passes. */
+  private toJudge = new Map<string, Loss>();
+  /** What the guard found single so far, of those that are judged now. */
+  private singles: Loss[] = [];
+  private observedAt = 0;
+  /** Demotions that pass, but for the turn of the event loop. */
+  private passing: readonly string[] = [];
+  /** Poked when `hasDue` becomes true. */
+  readonly due = new Wake();
   /** What a demoted instance will be when its demotion passes. */
   private readonly demoted = new Map<string, Instance>();
   /** When each removal that wants confirmation was observed. */
@@ -80,6 +89,7 @@ export class GuardedView {
     const hashed = hashInstance(bytes);
     const known = this.outbox.get(id);
     this.wanted.delete(id);
+    this.toJudge.delete(id);
     this.doubted.delete(id);
     this.unconfirmed.delete(id);
     this.demoted.delete(id);
@@ -92,7 +102,7 @@ export class GuardedView {
       this.report.dropped('limit', `instance ${id.slice(0, 200)}: ${problem}`);
       return;
     }
-    const service = this.serviceText(instance);
+    const service = this.census.textOf(instance.service);
     if (
       known?.instance.status === 'UP' &&
       known.service === service &&
@@ -110,53 +120,67 @@ export class GuardedView {
   remove(id: string, now: number): void {
     const known = this.outbox.get(id);
     if (known === undefined || known.instance.status === 'GONE') return;
+    this.demoted.delete(id);
     if (known.instance.status === 'UP')
       this.wanted.set(id, { id, service: known.service, kind: 'removal' });
     else this.withdraw(id, now);
   }
 
+  /** Sends what has been added and changed so far; losses wait for `settle`. */
+  commit(observedAt: number): void {
+    this.outbox.commit(observedAt);
+  }
+
   /**
-   * Passes what was wanted through the guard and commits. Afterwards removals may wait for
-   * confirmation (`takeUnconfirmed`) or be held (`heldIds`).
+   * Passes what was wanted through the guard and commits; of very many, all but a first slice is left to `passDue`.
+   * Afterwards removals may wait for confirmation (`takeUnconfirmed`) or be held (`heldLosses`).
    */
   settle(observedAt: number, now: number): void {
     if (this.wanted.size > 0) {
-      const losses = this.wanted;
+      this.observedAt = observedAt;
+      if (this.toJudge.size === 0) this.toJudge = this.wanted;
+      else for (const [id, loss] of this.wanted) this.toJudge.set(id, loss);
       this.wanted = new Map();
-      for (const loss of losses.values()) if (loss.kind === 'removal') this.demoted.delete(loss.id);
-      const outcome = this.guard.want(losses.values(), this.census(), now);
-      for (const { id } of outcome.held) this.unconfirmed.delete(id);
-      for (const activation of outcome.activations) this.report.guardActivated(activation);
-      for (const { id, kind } of outcome.single) {
-        if (kind === 'removal') this.unconfirmed.set(id, observedAt);
-        else this.pass(this.guard.confirm([id], 'single'), now);
-      }
     }
+    if (this.toJudge.size > 0) this.judgeSlice(now);
     this.outbox.commit(observedAt);
+  }
+
+  /** Whether something waits for `passDue`. */
+  get hasDue(): boolean {
+    return this.toJudge.size > 0 || this.passing.length > 0 || this.guard.hasDue;
+  }
+
+  /** Judges or passes the next slice. */
+  passDue(now: number): void {
+    if (this.toJudge.size > 0) this.judgeSlice(now);
+    else this.passSlice(now);
+    this.outbox.commit(now);
   }
 
   get hasUnconfirmed(): boolean {
     return this.unconfirmed.size > 0;
   }
 
-  /** Up to `limit` instances whose removal wants confirmation; they are not given out again. */
+  /** Up to `limit` removals that want confirmation; they are not given out again. */
   takeUnconfirmed(limit: number): Unconfirmed {
-    const instances: Instance[] = [];
+    const losses: SuspectedLoss[] = [];
     let oldest = Infinity;
     for (const [id, observedAt] of this.unconfirmed) {
-      if (instances.length >= limit) break;
+      if (losses.length >= limit) break;
       this.unconfirmed.delete(id);
       const instance = this.instance(id);
       if (instance === undefined) continue;
-      instances.push(instance);
+      losses.push({ instance, kind: 'removal' });
       oldest = Math.min(oldest, observedAt);
     }
-    return { instances, observedAt: oldest };
+    return { losses, observedAt: oldest };
   }
 
   /** The registry could not be asked about these: they want confirmation again. */
-  putBackUnconfirmed({ instances, observedAt }: Unconfirmed): void {
-    for (const { id } of instances) {
+  putBackUnconfirmed({ losses, observedAt }: Unconfirmed): void {
+    for (const { instance } of losses) {
+      const { id } = instance;
       if (this.guard.isPending(id) && !this.guard.isHeld(id)) this.unconfirmed.set(id, observedAt);
     }
   }
@@ -166,30 +190,44 @@ export class GuardedView {
   }
 
   /**
-   * The registry's answer about instances given out: those in `gone` are withdrawn. The others it still
-   * knows: they stay, and are asked about again, at growing intervals, until the source says otherwise.
+   * The registry's answer about losses given out: the confirmed ones pass. Single ones that are not confirmed stay,
+   * and are asked about again, at growing intervals, until the source says otherwise. Held ones that are refuted
+   * are held for the whole time again.
    */
-  confirmed(answer: Confirmation, now: number): void {
-    const { asked, gone, scale } = answer;
-    const isGone = (id: string): boolean => gone.has(id);
-    this.pass(this.guard.confirm(asked.filter(isGone), scale), now);
+  answered(answer: Answer, now: number): void {
+    const { asked, verdicts, scale } = answer;
+    const { confirmed, refuted } = verdicts;
+    this.pass(
+      this.guard.confirm(
+        asked.filter((id) => confirmed.has(id)),
+        scale,
+      ),
+      now,
+    );
+    this.guard.refute(
+      asked.filter((id) => refuted.has(id)),
+      now,
+    );
     if (scale === 'single') {
-      for (const id of asked) if (!isGone(id)) this.doubt(id, now);
+      for (const id of asked) if (!confirmed.has(id)) this.doubt(id, now);
     }
     this.outbox.commit(answer.observedAt);
   }
 
-  /** The ids of removals held as a mass. */
-  heldIds(): readonly string[] {
-    return this.guard
-      .heldLosses()
-      .filter(({ kind }) => kind === 'removal')
-      .map(({ id }) => id);
+  /** What the witnesses said of all that is held. */
+  testify(testimony: string): void {
+    this.guard.testify(testimony);
+  }
+
+  /** What is held as a mass. */
+  heldLosses(): readonly Loss[] {
+    return this.guard.heldLosses();
   }
 
   /** What runs out by itself: hold times, empty services, intervals of asking again. */
   tick(now: number): void {
-    this.pass(this.guard.tick(now), now);
+    this.guard.tick(now);
+    this.passSlice(now);
     for (const id of this.retention.takeDue(now)) {
       if (this.outbox.get(id)?.instance.status === 'GONE') this.drop(id);
     }
@@ -200,14 +238,18 @@ export class GuardedView {
   /** An operator lets everything held pass. Returns how many. */
   release(now: number): number {
     const released = this.guard.release();
-    this.pass(released, now);
-    this.outbox.commit(now);
-    return released.length;
+    this.passDue(now);
+    return released;
   }
 
   /** The registry could not be read for a while: what is held is held for the whole time again. */
   renewHolds(now: number): void {
     this.guard.renew(now);
+  }
+
+  /** Whether more may be held in a moment: the guard is not through with what was wanted. */
+  get isJudging(): boolean {
+    return this.toJudge.size > 0;
   }
 
   get heldCount(): number {
@@ -218,20 +260,23 @@ export class GuardedView {
     return this.guard.held();
   }
 
+  /** The holds that have ended since the last call. */
+  takeEnded(): readonly EndedHold[] {
+    return this.guard.takeEnded();
+  }
+
+  /** How long something is held at least before it passes by itself, milliseconds. */
+  get holdMsMin(): number {
+    return this.guard.holdMsMin;
+  }
+
   /** Services, empty ones included. */
   get serviceCount(): number {
-    return this.services.size;
+    return this.census.serviceCount;
   }
 
   statusCounts(): Readonly<Partial<Record<InstanceStatus, number>>> {
-    return Object.fromEntries(this.statuses);
-  }
-
-  private census(): Census {
-    return {
-      registry: this.statuses.get('UP') ?? 0,
-      service: (service) => this.services.get(service)?.up ?? 0,
-    };
+    return this.census.statusCounts();
   }
 
   private doubt(id: string, now: number): void {
@@ -239,6 +284,39 @@ export class GuardedView {
     this.guard.back(id);
     const attempts = (this.doubted.get(id)?.attempts ?? 0) + 1;
     this.doubted.set(id, { attempts, dueAt: now + Math.min(60_000, 1000 * 2 ** attempts) });
+  }
+
+  private judgeSlice(now: number): void {
+    const losses = [...this.toJudge.values().take(judgedMax)];
+    for (const { id } of losses) this.toJudge.delete(id);
+    const outcome = this.guard.want(losses, this.census.up(), now);
+    for (const { id } of outcome.held) this.unconfirmed.delete(id);
+    for (const activation of outcome.activations) this.report.guardActivated(activation);
+    for (const loss of outcome.single) this.singles.push(loss);
+    if (this.toJudge.size > 0) this.due.poke();
+    else this.letSinglesGo(now);
+  }
+
+  /** All that was wanted together is judged: what is single may go its way. */
+  private letSinglesGo(now: number): void {
+    const demotions: string[] = [];
+    for (const { id, kind } of this.singles) {
+      if (!this.guard.isPending(id) || this.guard.isHeld(id)) continue;
+      if (kind === 'removal') this.unconfirmed.set(id, this.observedAt);
+      else demotions.push(id);
+    }
+    this.singles = [];
+    if (demotions.length === 0) return;
+    this.passing = [...this.passing, ...demotions];
+    this.passSlice(now);
+  }
+
+  private passSlice(now: number): void {
+    const demotions = this.passing.slice(0, sliceMax);
+    this.passing = this.passing.slice(sliceMax);
+    this.pass(this.guard.confirm(demotions, 'single'), now);
+    this.pass(this.guard.takeDue(sliceMax), now);
+    if (this.hasDue) this.due.poke();
   }
 
   private pass(losses: readonly Loss[], now: number): void {
@@ -256,7 +334,7 @@ export class GuardedView {
     const known = this.outbox.get(id);
     if (known === undefined) return;
     this.doubted.delete(id);
-    const isLast = this.services.get(known.service)?.live === 1;
+    const isLast = this.census.live(known.service) === 1;
     if (!isLast || !this.retention.keep(known.service, id, now)) {
       this.drop(id);
       return;
@@ -266,14 +344,17 @@ export class GuardedView {
 
   private say(instance: Instance): void {
     const bytes = encodeInstance(instance);
-    this.apply({ ...hashInstance(bytes), instance, service: this.serviceText(instance) }, bytes);
+    this.apply(
+      { ...hashInstance(bytes), instance, service: this.census.textOf(instance.service) },
+      bytes,
+    );
   }
 
   private apply(entry: Entry, bytes: Buffer): void {
     const { id, status } = entry.instance;
     const known = this.outbox.get(id);
-    if (known !== undefined) this.count(known, -1);
-    this.count(entry, 1);
+    if (known !== undefined) this.census.count(known, -1);
+    this.census.count(entry, 1);
     this.outbox.put(entry, bytes);
     if (known !== undefined && known.service !== entry.service) this.forgetIfEmpty(known.service);
     if (status === 'GONE') return;
@@ -285,35 +366,15 @@ export class GuardedView {
   private drop(id: string): void {
     const known = this.outbox.get(id);
     if (known === undefined) return;
-    this.count(known, -1);
+    this.census.count(known, -1);
     this.outbox.remove(id);
     this.forgetIfEmpty(known.service);
   }
 
   private forgetIfEmpty(service: string): void {
-    if (this.services.get(service)?.live !== 0) return;
-    this.services.delete(service);
+    if (this.census.live(service) !== 0) return;
+    this.census.forget(service);
     this.retention.revive(service);
-  }
-
-  /** The text of the instance's service, the one that other entries of the service have. */
-  private serviceText({ service }: Instance): string {
-    const text = serviceKeyText(service);
-    return this.services.get(text)?.text ?? text;
-  }
-
-  private count({ instance, service: text }: Entry, by: 1 | -1): void {
-    const { status } = instance;
-    const number = (this.statuses.get(status) ?? 0) + by;
-    if (number === 0) this.statuses.delete(status);
-    else this.statuses.set(status, number);
-    let service = this.services.get(text);
-    if (service === undefined) {
-      service = { text, live: 0, up: 0 };
-      this.services.set(text, service);
-    }
-    if (status !== 'GONE') service.live += by;
-    if (status === 'UP') service.up += by;
   }
 }
 

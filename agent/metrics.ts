@@ -2,12 +2,13 @@ import type { Registry } from 'prom-client';
 import type { InstanceStatus } from '../common/instance.ts';
 import { MetricFactory } from '../common/metrics.ts';
 import type { RegistryId } from '../common/registry.ts';
+import type { PushReport } from './eureka/push/item.ts';
 import type { AgentCensus, AgentObserver } from './observer.ts';
 import type { SourceReport } from './source.ts';
 import type { TreeReport } from './zookeeper/driver.ts';
 
 /** What the readers of registries report; drivers of ZooKeeper find what they may report besides. */
-export type RegistryReport = SourceReport & Partial<TreeReport>;
+export type RegistryReport = SourceReport & Partial<TreeReport> & Partial<PushReport>;
 
 /** The two sides from which one registry is counted. The functions may be taken out and wrapped. */
 export interface RegistryMetrics {
@@ -38,7 +39,10 @@ export class AgentMetrics {
 
   constructor(registry: Registry) {
     this.factory = new MetricFactory('tributary_agent_', registry);
-    this.registryFigures = registryFiguresOf(this.factory);
+    this.registryFigures = {
+      ...registryFiguresOf(this.factory),
+      ...pushFiguresOf(this.factory),
+    };
     this.feedFigures = feedFiguresOf(this.factory);
   }
 
@@ -58,7 +62,7 @@ export class AgentMetrics {
   }
 }
 
-type RegistryFigures = ReturnType<typeof registryFiguresOf>;
+type RegistryFigures = ReturnType<typeof registryFiguresOf> & ReturnType<typeof pushFiguresOf>;
 type FeedFigures = ReturnType<typeof feedFiguresOf>;
 
 function registryFiguresOf(factory: MetricFactory) {
@@ -127,6 +131,26 @@ function registryFiguresOf(factory: MetricFactory) {
       'registry_unknown_errors_total',
       'Answers of ZooKeeper with a code that no released server is known to use.',
       ['registry'],
+    ),
+  };
+}
+
+function pushFiguresOf(factory: MetricFactory) {
+  return {
+    unresolvedHosts: factory.gauge(
+      'unresolved_hosts',
+      'Host names in the place of addresses that could not be resolved: their instances are no endpoints.',
+      ['registry'],
+    ),
+    pushRequests: factory.counter(
+      'push_requests_total',
+      'Requests of Eureka servers that push to us, by what became of them.',
+      ['registry', 'outcome'],
+    ),
+    pushItems: factory.counter(
+      'push_items_total',
+      'Changes and heartbeats that Eureka servers pushed, by action.',
+      ['registry', 'action'],
     ),
   };
 }
@@ -219,5 +243,8 @@ function registryReport(figures: RegistryFigures, registry: RegistryId): Registr
     unknownError: () => figures.unknownErrors.inc({ registry }),
     hiddenDelay: (ms) => figures.hiddenDelay.set({ registry }, ms / 1000),
     expiredButListed: (count) => figures.expired.set({ registry }, count),
+    unresolvedHosts: (count) => figures.unresolvedHosts.set({ registry }, count),
+    pushRequest: (outcome) => figures.pushRequests.inc({ registry, outcome }),
+    pushItems: (action, count) => figures.pushItems.inc({ registry, action }, count),
   };
 }

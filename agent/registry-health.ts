@@ -10,8 +10,6 @@ export class RegistryHealth {
     reason: 'not read yet',
   };
   private confirmedAt: number | undefined;
-  /** What the registry's own caches may hide at most, milliseconds. */
-  hiddenDelayMs = 0;
 
   get state(): HealthState {
     return this.current.state;
@@ -30,6 +28,7 @@ export class RegistryHealth {
   /** Takes in an event of the source. Returns whether the state, not only the reason, has changed. */
   note(event: SourceEvent): boolean {
     const before = this.current.state;
+    if (event.kind === 'changes' && event.isPartial === true) return false;
     if (event.kind === 'lost' || event.kind === 'suspect') {
       this.current = { state: event.kind, reason: event.reason };
     } else if (event.kind === 'snapshot' || before !== 'waiting') {

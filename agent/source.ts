@@ -1,3 +1,4 @@
+import type { LossKind } from '../common/guard.ts';
 import type { Change, Instance } from '../common/instance.ts';
 
 /**
@@ -28,19 +29,34 @@ export interface Source {
   watch(signal: AbortSignal): AsyncIterable<SourceEvent>;
 
   /**
-   * Asks the registry, live and past every cache, which of these instances are gone.
-   * Returns the ids that it positively denies; an id that it still knows, or that it could not be
-   * asked about, is not in the answer.
-   * `single`: the server that is being read may answer. `mass`: only another server's word (or
-   * whatever else proves more than a repetition of the same reading) counts; a source that has no
-   * such second witness answers with an empty set, and the hold time decides.
+   * Asks the registry, live and past every cache, whether these losses are true. See `Verdicts`.
+   * `single`: the server that is being read may answer. `mass`: more than that one answer must speak for it:
+   * other servers' words, or what else a source knows to prove more than a repetition of the same reading; a
+   * source that has nothing of the kind confirms and refutes nothing, and the hold time decides.
    * Rejects with TransientError when nobody could be asked.
    */
-  confirmGone(
-    instances: readonly Instance[],
+  confirmLosses(
+    losses: readonly SuspectedLoss[],
     scale: 'single' | 'mass',
     signal: AbortSignal,
-  ): Promise<ReadonlySet<string>>;
+  ): Promise<Verdicts>;
+}
+
+/** An instance, UP so far, that the registry does not list as UP any more. */
+export interface SuspectedLoss {
+  readonly instance: Instance;
+  /** `removal`: it is said to be gone. `demotion`: it is said to be no longer UP. */
+  readonly kind: LossKind;
+}
+
+/** What is known of suspected losses, by instance id. Of an id in neither set nothing is known. */
+export interface Verdicts {
+  /** A removal: positively not there. A demotion: positively not UP, or not there. */
+  readonly confirmed: ReadonlySet<string>;
+  /** Some server that could be reached lists it as UP. */
+  readonly refuted: ReadonlySet<string>;
+  /** For the operator: who was asked and what they said, no secrets. Absent when nobody else was asked. */
+  readonly testimony?: string;
 }
 
 /** Times are `performance.now()` milliseconds of this process. */
@@ -55,6 +71,8 @@ export type SourceEvent =
       readonly kind: 'changes';
       readonly changes: readonly Change[];
       readonly observedAt: number;
+      /** Says nothing of the rest of the registry: whether that can be read, and its age, stay as they were. */
+      readonly isPartial?: boolean;
     }
   | {
       /** The registry cannot be read: what is known is going stale. Repeated at will. */
@@ -76,6 +94,8 @@ export interface SourceReport {
   connected(server: string): void;
   /** How far the registry's own caches may be behind at most, milliseconds (Eureka), or 0. */
   hiddenDelay(ms: number): void;
-  /** How many instances the registry still lists although they stopped renewing. */
-  expiredButListed(count: number): void;
+  /** How many instances the registry still lists although they stopped renewing, and the ids of some. */
+  expiredButListed(count: number, examples: readonly string[]): void;
+  /** How many host names in the place of addresses could not be resolved. */
+  unresolvedHosts?(count: number): void;
 }

@@ -3,6 +3,7 @@ import { formatHostPort } from '../common/address.ts';
 import type { HostPort } from '../common/address.ts';
 import { limitYoungHeap } from '../common/heap.ts';
 import { HttpServer } from '../common/http-server.ts';
+import { guardOfAll, limitsOf } from '../common/guard-limits.ts';
 import type { GuardPolicy } from '../common/guard.ts';
 import { healthRoutes } from '../common/metrics.ts';
 import type { Readiness } from '../common/metrics.ts';
@@ -200,20 +201,9 @@ function pipelineOptions({ values, expected }: AggregatorOptions): PipelineOptio
 
 /** Flags hold for both kinds of registry, the file's rows for one registry each. */
 function guardPoliciesOf(values: ServingValues): Record<string, Partial<GuardPolicy>> {
-  const policyOf = (
-    fraction: number | undefined,
-    minimum: number | undefined,
-    holdMs: number | undefined,
-  ): Partial<GuardPolicy> => ({
-    ...(fraction === undefined ? {} : { fraction }),
-    ...(minimum === undefined ? {} : { minimum }),
-    ...(holdMs === undefined ? {} : { holdMs }),
-  });
-  const all = policyOf(values.guardFraction, values.guardMinimum, values.guardHold);
-  const single = Object.entries(values.guard).map(
-    ([id, { fraction, minimum, hold }]) => [id, policyOf(fraction, minimum, hold)] as const,
-  );
-  return { eureka: all, zookeeper: all, ...Object.fromEntries(single) };
+  const all = guardOfAll(values);
+  const rows = Object.entries(values.guard).map(([id, row]) => [id, limitsOf(row)] as const);
+  return { eureka: all, zookeeper: all, ...Object.fromEntries(rows) };
 }
 
 function mcpOptions(values: ServingValues): McpOptions {

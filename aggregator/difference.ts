@@ -1,4 +1,5 @@
-import type { Activation, Census, Guard, Loss } from '../common/guard.ts';
+import type { Activation } from '../common/guard-holds.ts';
+import type { Census, Guard, Loss } from '../common/guard.ts';
 import { serviceKeyText } from '../common/instance.ts';
 import type { Instance, InstanceStatus } from '../common/instance.ts';
 import type { Pause } from '../common/yielding.ts';

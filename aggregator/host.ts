@@ -1,4 +1,4 @@
-import type { Instance, Port, ServiceKey } from '../common/instance.ts';
+import type { Alias, AliasPorts, Instance, Port, ServiceKey } from '../common/instance.ts';
 import { cutLabel, encodeLabel, isPlainLabel } from './host-label.ts';
 import { isKnownProtocol } from './protocols.ts';
 
@@ -25,6 +25,8 @@ import { isKnownProtocol } from './protocols.ts';
  * neither such a label nor a protocol; otherwise it carries the mark `--t`. A protocol that is not known
  * carries the mark `--p`.
  *
+ * An alias is one more application: its host is what an application of that name and those ports has.
+ *
  * A host longer than 240 characters is cut to one label with a hash (under `dubbo.` where it applies).
  */
 export interface Placement {
@@ -33,6 +35,8 @@ export interface Placement {
   readonly protocol: string;
   /** Undefined when the instance has no port: it keeps its service known, but is no endpoint. */
   readonly port: Port | undefined;
+  /** Present when the host is that of an alias. */
+  readonly isAlias?: true;
 }
 
 /** The label by which a Dubbo provider says its tag. */
@@ -52,6 +56,7 @@ const usualFirstLabels = new Set(
 interface Placed {
   readonly ports: readonly Port[];
   readonly tag: string;
+  readonly aliases: readonly Alias[] | undefined;
   readonly placements: readonly Placement[];
 }
 
@@ -68,14 +73,36 @@ export class HostNames {
 
   /** Where the ports of an instance stand: nowhere if its service has no name. */
   placements(instance: Instance): readonly Placement[] {
-    const { service, ports } = instance;
+    const { service, ports, aliases } = instance;
     if (service.name === '') return [];
     const tag = service.kind === 'dubbo' ? (instance.labels[tagLabel] ?? '').trim() : '';
     const last = this.placed.get(service);
-    if (last?.ports === ports && last.tag === tag) return last.placements;
-    const placements = this.place(service, ports, tag);
-    this.placed.set(service, { ports, tag, placements });
+    if (last?.ports === ports && last.tag === tag && last.aliases === aliases) {
+      return last.placements;
+    }
+    const own = this.place(service, ports, tag);
+    const placements = aliases === undefined ? own : this.withAliases(own, ports, aliases);
+    this.placed.set(service, { ports, tag, aliases, placements });
     return placements;
+  }
+
+  /** A host counts once: first as the instance's own, then for the aliases in their order. */
+  private withAliases(
+    own: readonly Placement[],
+    ports: readonly Port[],
+    aliases: readonly Alias[],
+  ): readonly Placement[] {
+    const byHost = new Map(own.map((placement) => [placement.host, placement]));
+    for (const { name, ports: which } of aliases) {
+      const covered = coveredPorts(ports, which);
+      if (name === '' || covered === undefined) continue;
+      const service: ServiceKey = { kind: 'application', name, group: '', version: '' };
+      for (const placement of this.place(service, covered, '')) {
+        if (!byHost.has(placement.host))
+          byHost.set(placement.host, { ...placement, isAlias: true });
+      }
+    }
+    return [...byHost.values()];
   }
 
   private place(service: ServiceKey, ports: readonly Port[], tag: string): readonly Placement[] {
@@ -118,6 +145,14 @@ export function hostOf(
   const host = `${labels.join('.')}.${land}`;
   if (host.length <= hostLengthMax) return host;
   return `${cutLabel(host, `host:${labels.join('.')}`)}.${land}`;
+}
+
+/** The ports that stand under an alias; none keep it known without an endpoint. Undefined: it does not exist. */
+function coveredPorts(ports: readonly Port[], which: AliasPorts): readonly Port[] | undefined {
+  if (which === 'all') return ports;
+  const secure = ports.filter(({ protocol }) => protocol === 'https' || protocol === 'tls');
+  if (which === 'secure') return secure.length === 0 ? undefined : secure;
+  return secure.length === ports.length ? ports : ports.filter((port) => !secure.includes(port));
 }
 
 function primaryProtocol(service: ServiceKey, ports: readonly Port[]): string {

@@ -1,6 +1,6 @@
 import type { Instance, InstanceStatus, Port } from '../common/instance.ts';
 import type { RegistryId } from '../common/registry.ts';
-import { canonicalAddress } from './endpoint-address.ts';
+import { canonicalAddress } from '../common/endpoint-address.ts';
 import { tagLabel } from './host.ts';
 
 /**
@@ -9,8 +9,9 @@ import { tagLabel } from './host.ts';
  *
  * - An endpoint is (network, address, port). It lives while any member that is UP vouches for it,
  *   and keeps the list of those that do. Everything else is withheld and counted by why.
- * - Where members differ, precedence decides: the registry's priority (the smaller number first), then
- *   the registry's id, then the instance's id. Weight and locality are those of the first member
+ * - Where members differ, precedence decides: those whose own name the host is before those that it is an
+ *   alias of, then the registry's priority (the smaller number first), then the registry's id, then the
+ *   instance's id. Weight and locality are those of the first member
  *   that says anything; each label is the first member's that has it. What was overruled
  *   is a conflict, in one line.
  * - The protocol is that of the first member with an endpoint, if there is any, so that a
@@ -32,6 +33,8 @@ export interface Member {
   readonly instance: Instance;
   readonly protocol: string;
   readonly port: Port | undefined;
+  /** The host is an alias of the instance's service. */
+  readonly isAlias?: true;
 }
 
 /** See the head of this file. */
@@ -129,6 +132,7 @@ class Conflicts {
 
 function byPrecedence(a: Member, b: Member): number {
   return (
+    Number(a.isAlias ?? false) - Number(b.isAlias ?? false) ||
     a.registry.priority - b.registry.priority ||
     compare(a.registry.id, b.registry.id) ||
     compare(a.instance.id, b.instance.id) ||
@@ -230,11 +234,14 @@ function settleWeights(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   }));
 }
 
-/** Independent of which instances stand for the names: the smallest name of the first registry. */
+/**
+ * Independent of which instances stand for the names: the smallest name of the first registry, of those
+ * whose own name the host is if there are any.
+ */
 function settleNames(members: readonly Member[]): Readonly<Record<string, string>> {
   let first = members[0];
   for (const member of members) {
-    if (member.registry.id !== first?.registry.id) break;
+    if (member.registry.id !== first?.registry.id || member.isAlias !== first.isAlias) break;
     if (member.instance.service.name < first.instance.service.name) first = member;
   }
   if (first === undefined) return {};

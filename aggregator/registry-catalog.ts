@@ -1,13 +1,15 @@
 import type { Logger } from 'pino';
 import { ProtocolError } from '../common/errors.ts';
 import { Guard } from '../common/guard.ts';
-import type { Activation, GuardPolicy } from '../common/guard.ts';
+import type { Activation } from '../common/guard-holds.ts';
+import type { GuardPolicy } from '../common/guard.ts';
 import type { Change, Instance } from '../common/instance.ts';
 import type { RegistryId, RegistryKind } from '../common/registry.ts';
 import { Pause } from '../common/yielding.ts';
 import type { AgentIdentity, Contribution, Receipt, RegistryHealth } from './contribution.ts';
 import { Difference, resolve } from './difference.ts';
 import type { InstanceMaps } from './difference.ts';
+import { GuardOutlet } from './guard-outlet.ts';
 import type { RegistryListener, SavedRegistry } from './registry-types.ts';
 import type { InstanceSource } from './service-index.ts';
 import { createVoice, isHealthy, speakers } from './voice.ts';
@@ -15,9 +17,6 @@ import type { Voice } from './voice.ts';
 
 /** An agent that is away and superseded for so long is forgotten. */
 const supersededMsMax = 600_000;
-/** Of the services that lose too much at one time so many are named in the log. */
-const activationLinesMax = 20;
-
 /**
  * One registry as its agents tell it.
  *
@@ -39,6 +38,7 @@ export class RegistryCatalog implements InstanceSource {
   readonly voices = new Map<string, Voice>();
   readonly guard: Guard;
   private readonly listener: RegistryListener;
+  private readonly outlet: GuardOutlet;
   private readonly log: Logger;
   /** In force, in the order of precedence. */
   private inForce: InstanceMaps = [];
@@ -62,6 +62,7 @@ export class RegistryCatalog implements InstanceSource {
     this.guard = new Guard(policy);
     this.listener = listener;
     this.log = log;
+    this.outlet = new GuardOutlet(this.id, this.guard, (ids) => this.letGo(ids), log);
   }
 
   effective(id: string): Instance | undefined {
@@ -160,23 +161,25 @@ export class RegistryCatalog implements InstanceSource {
       const held = [...this.held.keys()];
       this.held.clear();
       this.guard.release();
+      this.guard.takeDue(Infinity);
       await this.transit({ isGuarded: false, receipt: undefined });
       this.isHeard = this.inForce.length > 0;
       await this.publish(held, undefined, true);
     });
   }
 
-  /** Lets what the guard holds pass; returns how many. */
+  /** Lets what the guard holds pass, in slices from now on; returns how many. */
   release(): number {
-    const passed = this.guard.release().map(({ id }) => id);
-    this.letGo(passed);
-    return passed.length;
+    const released = this.guard.release();
+    this.background(this.outlet.drain());
+    return released;
   }
 
   /** Ends what is due; to be called about every second. */
   tick(now: number): void {
     if (this.guard.heldCount > 0 && !this.isLive) this.guard.renew(now);
-    this.letGo(this.guard.tick(now).map(({ id }) => id));
+    this.guard.tick(now);
+    this.background(this.outlet.drain());
     for (const [agentId, voice] of this.voices) {
       const isAway = voice.stream === undefined && voice.isSuperseded;
       if (isAway && now - voice.closedAt > supersededMsMax) this.voices.delete(agentId);
@@ -345,11 +348,7 @@ export class RegistryCatalog implements InstanceSource {
 
   private activated(activations: readonly Activation[]): void {
     for (const activation of activations) this.listener.guardActivated(this.id, activation);
-    for (const { evidence } of activations.slice(0, activationLinesMax)) {
-      this.log.warn({ registry: this.id, evidence }, 'removals are held');
-    }
-    const others = activations.length - activationLinesMax;
-    if (others > 0) this.log.warn({ registry: this.id, others }, 'removals of others are held');
+    this.outlet.tellActivations(activations);
   }
 
   private async publish(

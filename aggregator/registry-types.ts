@@ -1,4 +1,5 @@
-import type { Activation, Census } from '../common/guard.ts';
+import type { Activation } from '../common/guard-holds.ts';
+import type { Census } from '../common/guard.ts';
 import type { Instance } from '../common/instance.ts';
 import type { RegistryId, RegistryKind } from '../common/registry.ts';
 import type { Receipt } from './contribution.ts';

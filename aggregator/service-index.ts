@@ -197,9 +197,10 @@ export class ServiceIndex {
       return;
     }
     const placements = source.isServed ? this.names.placements(instance) : [];
-    const seats = placements.map(({ host, protocol, port }) => {
+    const seats = placements.map(({ host, protocol, port, isAlias }) => {
       const state = this.hostState(host);
-      const seat: Seat = { registry: registry.attributes, instance, protocol, port, state };
+      const own: Seat = { registry: registry.attributes, instance, protocol, port, state };
+      const seat: Seat = isAlias ? { ...own, isAlias } : own;
       state.members.add(seat);
       touch(state);
       return seat;

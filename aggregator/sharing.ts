@@ -1,4 +1,4 @@
-import type { Instance, Port, ServiceKey } from '../common/instance.ts';
+import type { Alias, Instance, Port, ServiceKey } from '../common/instance.ts';
 import { serviceKeyText } from '../common/instance.ts';
 
 /**
@@ -23,11 +23,12 @@ class Pool<T> {
 const services = new Pool<ServiceKey>();
 const ports = new Pool<readonly Port[]>();
 const labels = new Pool<Instance['labels']>();
+const aliases = new Pool<readonly Alias[]>();
 const textLengthMax = 512;
 
 /** An equal instance that shares what it can with others. */
 export function shareParts(instance: Instance): Instance {
-  return {
+  const parts: Instance = {
     id: instance.id,
     service: services.get(serviceKeyText(instance.service), instance.service),
     address: instance.address,
@@ -37,12 +38,21 @@ export function shareParts(instance: Instance): Instance {
     weight: instance.weight,
     status: instance.status,
   };
+  return instance.aliases === undefined
+    ? parts
+    : { ...parts, aliases: sharedAliases(instance.aliases) };
 }
 
 function sharedPorts(list: readonly Port[]): readonly Port[] {
   let text = '';
   for (const { protocol, number } of list) text += `${protocol}\u0000${number}\u0000`;
   return text.length > textLengthMax ? list : ports.get(text, [...list]);
+}
+
+function sharedAliases(list: readonly Alias[]): readonly Alias[] {
+  let text = '';
+  for (const { name, ports: which } of list) text += `${name}\u0000${which}\u0000`;
+  return text.length > textLengthMax ? list : aliases.get(text, list);
 }
 
 function sharedLabels(map: Instance['labels']): Instance['labels'] {

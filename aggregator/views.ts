@@ -1,4 +1,4 @@
-import type { HeldPart } from '../common/guard.ts';
+import type { HeldPart } from '../common/guard-holds.ts';
 import type { Catalog } from './catalog.ts';
 import { repairLabels } from './labels.ts';
 import { judge, mergeService } from './merge.ts';

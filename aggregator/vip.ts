@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { ConfigurationError } from '../common/errors.ts';
-import { canonicalAddress } from './endpoint-address.ts';
+import { canonicalAddress } from '../common/endpoint-address.ts';
 
 /**
  * Virtual addresses without a store and without a coordinator: which host has which address is a pure function

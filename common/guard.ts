@@ -1,3 +1,7 @@
+import { Holds } from './guard-holds.ts';
+import type { Activation, EndedHold, HeldPart, HoldEnd } from './guard-holds.ts';
+import { massEvidence, Tallies } from './guard-tallies.ts';
+import type { Tally } from './guard-tallies.ts';
 import type { RegistryKind } from './registry.ts';
 
 /**
@@ -14,21 +18,32 @@ import type { RegistryKind } from './registry.ts';
  * - A loss that makes its registry or its service cross the threshold is held, and so are those of
  *   the same scope that still wait for their confirmation. What has passed before is not called back.
  * - A held loss ends in exactly one way: the instance is back, a second witness confirmed it, its
- *   hold time is over, or an operator released it. Nothing is ever forgotten.
+ *   hold time is over, or an operator released it. Nothing is ever forgotten. Each time that somebody refutes
+ *   a held loss its hold time starts again.
+ * - A service whose own fraction is 1 is never held, and its losses do not count for the registry.
  *
  * The guard has no clock and does no I/O: `now` is an argument (milliseconds, any monotonic origin),
  * and equal calls give equal answers.
  */
-export interface GuardPolicy {
-  /** Share of the UP instances of a scope (0..1) that may be removed within the window. */
+export interface GuardPolicy extends GuardLimits {
+  /** Length of the rolling window, milliseconds. */
+  readonly windowMs: number;
+  /** What holds for single services instead; default: the registry's own limits for each. */
+  readonly services?: ServiceLimits;
+}
+
+/** The limits of a scope: a registry or a service. */
+export interface GuardLimits {
+  /** Share of the UP instances of a scope (0..1) that may be removed within the window; 1: never held. */
   readonly fraction: number;
   /** Fewer losses than this within the window are never held. */
   readonly minimum: number;
-  /** Length of the rolling window, milliseconds. */
-  readonly windowMs: number;
   /** How long a loss is held at most, milliseconds. */
   readonly holdMs: number;
 }
+
+/** The limits that a service (see `Loss.service`) has of its own, if any. */
+export type ServiceLimits = (service: string) => Partial<GuardLimits> | undefined;
 
 /**
  * Defaults. A Eureka server evicts at most 15 % of its registry a pass, one pass a minute, so its
@@ -58,20 +73,6 @@ export interface Census {
   service(service: string): number;
 }
 
-/** Part of a registry that crossed the threshold: the whole registry (`service` empty) or a service. */
-export interface Activation {
-  readonly service: string;
-  /** For the operator: how many of how many, within what time, and the limit. */
-  readonly evidence: string;
-}
-
-/** A held part, for status pages. */
-export interface HeldPart extends Activation {
-  readonly losses: number;
-  /** When the oldest of them falls due. */
-  readonly dueAt: number;
-}
-
 export interface GuardOutcome {
   /** New losses that pass once confirmed: hand them to `confirm` when they are. */
   readonly single: readonly Loss[];
@@ -84,29 +85,33 @@ export interface GuardOutcome {
 interface Entry {
   readonly loss: Loss;
   readonly wantedAt: number;
-  state: 'single' | 'held' | 'passed' | 'dropped';
+  /** `due`: released or past its hold time, not taken yet. */
+  state: 'single' | 'held' | 'due' | 'passed' | 'dropped';
   /** The hold time runs from here. */
   since: number;
+  readonly holdMs: number;
   isInWindow: boolean;
   part: string;
   /** Of the registry and of the service; both live while the entry is in the window. */
-  readonly tallies: readonly [Tally, Tally];
+  readonly tallies: readonly Tally[];
 }
 
-interface Tally {
-  readonly key: string;
-  wanted: number;
-  passed: number;
-}
+/** So long without a tick: the process slept. */
+const sleptMs = 15_000;
+/** The limits of so many services are remembered, not looked up anew. */
+const rememberedMax = 10_000;
 
 /** See the head of this file. One guard serves one registry. */
 export class Guard {
   readonly policy: GuardPolicy;
   private readonly entries = new Map<string, Entry>();
   private window: Entry[] = [];
-  private readonly tallies = new Map<string, Tally>();
-  private readonly parts = new Map<string, { evidence: string; losses: number }>();
-  private heldTotal = 0;
+  private readonly tallies = new Tallies();
+  private readonly limits = new Map<string, GuardLimits>();
+  private readonly holds = new Holds();
+  private tickedAt = Infinity;
+  /** In the order in which they became due; some may have settled otherwise meanwhile. */
+  private due: Entry[] = [];
 
   constructor(policy: GuardPolicy) {
     this.policy = policy;
@@ -114,13 +119,22 @@ export class Guard {
 
   /** How many losses are held. */
   get heldCount(): number {
-    return this.heldTotal;
+    return this.holds.count;
   }
 
-  /** Whether the loss of this instance is single or held, that is, not settled. */
+  /** How long a loss is held at least before it passes by itself, milliseconds; of what is held now. */
+  get holdMsMin(): number {
+    let least = this.policy.holdMs;
+    for (const { state, holdMs } of this.entries.values()) {
+      if (state === 'held') least = Math.min(least, holdMs);
+    }
+    return least;
+  }
+
+  /** Whether the loss of this instance is single, held or due, that is, not settled. */
   isPending(id: string): boolean {
-    const entry = this.entries.get(id);
-    return entry !== undefined && (entry.state === 'single' || entry.state === 'held');
+    const state = this.entries.get(id)?.state;
+    return state !== undefined && state !== 'passed' && state !== 'dropped';
   }
 
   isHeld(id: string): boolean {
@@ -165,35 +179,78 @@ export class Guard {
     for (const id of ids) {
       const entry = this.entries.get(id);
       if (entry === undefined) continue;
-      if (entry.state === 'single' || (entry.state === 'held' && scale === 'mass')) {
-        this.pass(entry, passed);
-      }
-    }
-    return passed;
-  }
-
-  /** Returns what passes because its hold time is over. Call it about every second. */
-  tick(now: number): readonly Loss[] {
-    this.expire(now);
-    const passed: Loss[] = [];
-    for (const entry of this.entries.values()) {
-      if (entry.state === 'passed' || entry.since + this.policy.holdMs > now) continue;
+      const isEnough = entry.state === 'held' ? scale === 'mass' : this.isPending(id);
+      if (!isEnough) continue;
+      this.unhold(entry, 'confirmed');
       this.pass(entry, passed);
     }
     return passed;
   }
 
-  /**
-   * Everything that is held passes, by an operator's word; what was counted so far is accepted with
-   * it and weighs no more on later losses.
-   */
-  release(): readonly Loss[] {
-    const passed: Loss[] = [];
-    for (const entry of this.entries.values()) {
-      if (entry.state === 'held') passed.push(entry.loss);
-      if (entry.state === 'held' || entry.state === 'passed') this.drop(entry);
+  /** Somebody lists these as UP: as far as they are held, their hold times start again. */
+  refute(ids: Iterable<string>, now: number): void {
+    for (const id of ids) {
+      const entry = this.entries.get(id);
+      if (entry?.state === 'held') entry.since = now;
     }
+  }
+
+  /** What the witnesses say of all that is held, for the operator; forgotten when nothing is held. */
+  testify(testimony: string): void {
+    this.holds.testify(testimony);
+  }
+
+  /**
+   * Whatever has been held, or has waited, for its whole hold time is due. Call it about every second: a longer time
+   * between two calls, in which the process slept, is no hold time, since nobody could have said otherwise in it.
+   */
+  tick(now: number): void {
+    this.expire(now);
+    const sinceTick = now - this.tickedAt;
+    this.tickedAt = now;
+    if (sinceTick > sleptMs) for (const entry of this.entries.values()) entry.since += sinceTick;
+    for (const entry of this.entries.values()) {
+      const isWaiting = entry.state === 'single' || entry.state === 'held';
+      if (isWaiting && entry.since + entry.holdMs <= now) this.makeDue(entry, 'time');
+    }
+  }
+
+  /**
+   * Everything that is held is due, by an operator's word. What was counted so far is accepted with it and weighs no
+   * more on later losses. Returns how many were held.
+   */
+  release(): number {
+    const released = this.heldCount;
+    for (const entry of this.entries.values()) {
+      if (entry.state === 'passed') this.drop(entry);
+      if (entry.state !== 'held') continue;
+      this.makeDue(entry, 'released');
+      this.leaveWindow(entry);
+    }
+    return released;
+  }
+
+  /** Returns what is due and passes now, `limit` losses at most; the caller withdraws them. */
+  takeDue(limit: number): readonly Loss[] {
+    const passed: Loss[] = [];
+    let taken = 0;
+    for (const entry of this.due) {
+      if (passed.length >= limit) break;
+      taken += 1;
+      if (entry.state === 'due') this.pass(entry, passed);
+    }
+    this.due = this.due.slice(taken);
     return passed;
+  }
+
+  /** Whether `takeDue` has something. */
+  get hasDue(): boolean {
+    return this.due.length > 0;
+  }
+
+  /** The holds that have ended since the last call. */
+  takeEnded(): readonly EndedHold[] {
+    return this.holds.takeEnded();
   }
 
   /** The hold times of everything pending start again: the registry could not be read meanwhile. */
@@ -213,31 +270,42 @@ export class Guard {
     const dueAt = new Map<string, number>();
     for (const entry of this.entries.values()) {
       if (entry.state !== 'held') continue;
-      const due = entry.since + this.policy.holdMs;
+      const due = entry.since + entry.holdMs;
       dueAt.set(entry.part, Math.min(due, dueAt.get(entry.part) ?? due));
     }
-    return Array.from(this.parts, ([service, part]) => ({
-      service,
-      evidence: part.evidence,
-      losses: part.losses,
-      dueAt: dueAt.get(service) ?? 0,
-    }));
+    return this.holds.held(dueAt);
   }
 
   private add(loss: Loss, now: number): Entry {
+    const { fraction, holdMs } = this.limitsOf(loss.service);
+    const isCounted = fraction < 1;
     const entry: Entry = {
       loss,
       wantedAt: now,
       state: 'single',
       since: now,
-      isInWindow: true,
+      holdMs,
+      isInWindow: isCounted,
       part: '',
-      tallies: [this.tallyOf('', loss.kind), this.tallyOf(loss.service, loss.kind)],
+      tallies: isCounted
+        ? [this.tallies.enter('', loss.kind), this.tallies.enter(loss.service, loss.kind)]
+        : [],
     };
     this.entries.set(loss.id, entry);
-    this.window.push(entry);
-    for (const tally of entry.tallies) tally.wanted += 1;
+    if (isCounted) this.window.push(entry);
     return entry;
+  }
+
+  private limitsOf(service: string): GuardLimits {
+    const { policy } = this;
+    if (service === '' || policy.services === undefined) return policy;
+    let limits = this.limits.get(service);
+    if (limits === undefined) {
+      limits = { ...policy, ...policy.services(service) };
+      if (this.limits.size >= rememberedMax) this.limits.clear();
+      this.limits.set(service, limits);
+    }
+    return limits;
   }
 
   private findMassParts(added: readonly Entry[], census: Census): ReadonlyMap<string, string> {
@@ -258,16 +326,9 @@ export class Guard {
   }
 
   private massEvidence(service: string, kind: LossKind, upNow: number): string | undefined {
-    const tally = this.tallies.get(tallyKey(service, kind));
-    if (tally === undefined || tally.wanted < this.policy.minimum) return undefined;
-    const upBefore = upNow + tally.passed;
-    const limit =
-      kind === 'demotion' ? upBefore - 1 : Math.ceil(this.policy.fraction * upBefore - 1e-9);
-    if (tally.wanted <= limit) return undefined;
-    const what = kind === 'demotion' ? 'no longer UP' : 'removed';
-    const within = `${this.policy.windowMs / 1000} s`;
-    const where = service === '' ? 'registry' : `service ${service}`;
-    return `${where}: ${tally.wanted} of ${upBefore} UP instances ${what} within ${within}, limit ${limit}`;
+    const tally = this.tallies.get(service, kind);
+    const limits = { ...this.limitsOf(service), windowMs: this.policy.windowMs };
+    return tally && massEvidence({ service, kind, upNow }, tally, limits);
   }
 
   private hold(
@@ -277,26 +338,24 @@ export class Guard {
   ): void {
     for (const entry of this.window) {
       if (entry.state !== 'single') continue;
-      const [ofRegistry, ofService] = entry.tallies;
-      const registryEvidence = massParts.get(ofRegistry.key);
-      const evidence = registryEvidence ?? massParts.get(ofService.key);
+      const { kind, service } = entry.loss;
+      const registryEvidence = massParts.get(tallyKey('', kind));
+      const evidence = registryEvidence ?? massParts.get(tallyKey(service, kind));
       if (evidence === undefined) continue;
       entry.part = registryEvidence === undefined ? entry.loss.service : '';
       entry.state = 'held';
-      this.heldTotal += 1;
       held.push(entry.loss);
-      const part = this.parts.get(entry.part);
-      if (part === undefined) {
-        this.parts.set(entry.part, { evidence, losses: 1 });
-        activations.push({ service: entry.part, evidence });
-      } else {
-        part.losses += 1;
-      }
+      if (this.holds.add(entry.part, evidence)) activations.push({ service: entry.part, evidence });
     }
   }
 
+  private makeDue(entry: Entry, how: HoldEnd): void {
+    this.unhold(entry, how);
+    entry.state = 'due';
+    this.due.push(entry);
+  }
+
   private pass(entry: Entry, passed: Loss[]): void {
-    this.unhold(entry);
     entry.state = 'passed';
     passed.push(entry.loss);
     if (!entry.isInWindow) this.entries.delete(entry.loss.id);
@@ -304,29 +363,20 @@ export class Guard {
   }
 
   private drop(entry: Entry): void {
-    this.unhold(entry);
+    this.unhold(entry, 'back');
     this.leaveWindow(entry);
     entry.state = 'dropped';
     this.entries.delete(entry.loss.id);
   }
 
-  private unhold(entry: Entry): void {
-    if (entry.state !== 'held') return;
-    this.heldTotal -= 1;
-    const part = this.parts.get(entry.part);
-    if (part === undefined) return;
-    part.losses -= 1;
-    if (part.losses === 0) this.parts.delete(entry.part);
+  private unhold(entry: Entry, how: HoldEnd): void {
+    if (entry.state === 'held') this.holds.end(entry.part, how);
   }
 
   private leaveWindow(entry: Entry): void {
     if (!entry.isInWindow) return;
     entry.isInWindow = false;
-    for (const tally of entry.tallies) {
-      tally.wanted -= 1;
-      if (entry.state === 'passed') tally.passed -= 1;
-      if (tally.wanted === 0) this.tallies.delete(tally.key);
-    }
+    for (const tally of entry.tallies) this.tallies.leave(tally, entry.state === 'passed');
   }
 
   private expire(now: number): void {
@@ -340,16 +390,6 @@ export class Guard {
       if (entry.state === 'passed') this.entries.delete(entry.loss.id);
     }
     if (kept > 0) this.window = this.window.slice(kept);
-  }
-
-  private tallyOf(service: string, kind: LossKind): Tally {
-    const key = tallyKey(service, kind);
-    let tally = this.tallies.get(key);
-    if (tally === undefined) {
-      tally = { key, wanted: 0, passed: 0 };
-      this.tallies.set(key, tally);
-    }
-    return tally;
   }
 }
 

@@ -35,6 +35,22 @@ export interface Port {
   readonly number: number;
 }
 
+/**
+ * A further application name under which clients of the registry find the instance. Several applications may have the
+ * same one; an instance's own name is none.
+ */
+export interface Alias {
+  /** Lower case. */
+  readonly name: string;
+  readonly ports: AliasPorts;
+}
+
+/**
+ * Which ports stand under an alias: all; those that are not secure (all, when every one is secure, since
+ * clients then use these); those that are (`https`, `tls`).
+ */
+export type AliasPorts = 'all' | 'plain' | 'secure';
+
 /** One reachable endpoint as its registry described it, normalized. */
 export interface Instance {
   /** Unique within its registry and stable while the endpoint lives. */
@@ -51,6 +67,8 @@ export interface Instance {
   /** Relative share of traffic, or 0 when the registry says nothing. */
   readonly weight: number;
   readonly status: InstanceStatus;
+  /** Sorted by name, each name once, at most 16. Absent, never empty, when there are none. */
+  readonly aliases?: readonly Alias[];
 }
 
 /** One upsert or removal. */

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { formatHostPort, parseHostPort } from './address.ts';
 import { redactUserinfo } from './redact.ts';
@@ -11,7 +12,10 @@ import type { RegistryId } from './registry.ts';
 /** An Eureka cluster. */
 export interface EurekaAddress {
   readonly registry: RegistryId;
-  /** Base URLs; may hold user and password, so they are secrets. */
+  /**
+   * Base URLs, and `txt+http://...` and `txt+https://...` ones whose host is a DNS TXT record that lists servers. May
+   * hold user and password, so they are secrets.
+   */
   readonly servers: readonly string[];
 }
 
@@ -44,11 +48,30 @@ export const eurekaAddressSchema: z.ZodType<EurekaAddress> = z
 
 function whyNoEurekaUrl(text: string): string | undefined {
   const shown = JSON.stringify(redactUserinfo(text));
-  if (!URL.canParse(text)) return `expected a URL instead of ${shown}, like ${example.eureka}`;
-  const { protocol, search, hash } = new URL(text);
+  // With the scheme that servers are asked by: of an unknown one, nothing behind it is checked.
+  const url = URL.parse(text.replace(txtPrefix, ''));
+  if (url === null) return `expected a URL instead of ${shown}, like ${example.eureka}`;
+  const { protocol, search, hash, hostname, username, password } = url;
   if (protocol !== 'http:' && protocol !== 'https:')
     return `expected http:// or https:// in ${shown}`;
-  return search === '' && hash === '' ? undefined : `expected no query and no fragment in ${shown}`;
+  if (search !== '' || hash !== '') return `expected no query and no fragment in ${shown}`;
+  if (txtPrefix.test(text) && isIP(hostname.replaceAll(/[[\]]/g, '')) !== 0)
+    return `expected the name of a DNS TXT record in ${shown}, not an address`;
+  if (!isDecodable(username) || !isDecodable(password))
+    return `expected percent-encoded credentials in ${shown}`;
+  return undefined;
+}
+
+const txtPrefix = /^txt\+/i;
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    // A stray %: the caller says so.
+    return false;
+  }
 }
 
 /** `dc1/dubbo=h1:2181,h2:2181/chroot`; the port may be left out. */

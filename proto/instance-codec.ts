@@ -1,5 +1,12 @@
 import { ProtocolError } from '../common/errors.ts';
-import type { Instance, InstanceStatus, Port, ServiceKey } from '../common/instance.ts';
+import type {
+  Alias,
+  AliasPorts,
+  Instance,
+  InstanceStatus,
+  Port,
+  ServiceKey,
+} from '../common/instance.ts';
 import { Interner } from './interner.ts';
 import { WireReader, WireWriter } from './wire.ts';
 
@@ -25,6 +32,8 @@ const instanceLimits = {
   labelKeyBytes: 1024,
   labelValueBytes: 65_536,
   weight: 2 ** 31 - 1,
+  aliases: 16,
+  aliasBytes: 255,
 } as const;
 
 /** An instance that breaks a rule: `id` tells which, empty if not even that could be read. */
@@ -47,12 +56,14 @@ const statuses: readonly InstanceStatus[] = [
 ];
 const statusNumbers = new Map(statuses.map((status, number) => [status, number]));
 
+const aliasPorts: readonly AliasPorts[] = ['all', 'plain', 'secure'];
+
 const text = (field: number): number => (field << 3) | 2;
 const varint = (field: number): number => field << 3;
 
 const writer = new WireWriter();
 
-/** Encodes an instance, labels sorted by key and ports by protocol. Checks nothing: see `checkInstance`. */
+/** Encodes an instance, labels sorted by key, ports by protocol, aliases by name. Checks nothing: see `checkInstance`. */
 export function encodeInstance(instance: Instance): Buffer {
   writer.string(text(1), instance.id);
   writeService(instance.service);
@@ -73,7 +84,17 @@ export function encodeInstance(instance: Instance): Buffer {
   if (instance.weight !== 0) writer.uint32(varint(7), instance.weight);
   const status = statusNumbers.get(instance.status) ?? 0;
   if (status !== 0) writer.uint32(varint(8), status);
+  if (instance.aliases !== undefined) writeAliases(instance.aliases);
   return writer.finish();
+}
+
+function writeAliases(aliases: readonly Alias[]): void {
+  for (const { name, ports } of sortedAliases(aliases)) {
+    const start = writer.open(text(9));
+    writer.string(text(1), name);
+    if (ports !== 'all') writer.uint32(varint(2), aliasPorts.indexOf(ports));
+    writer.close(start);
+  }
 }
 
 function writeService({ kind, name, group, version }: ServiceKey): void {
@@ -115,6 +136,7 @@ interface Draft {
   locality: string;
   weight: number;
   status: InstanceStatus;
+  aliases?: readonly Alias[];
 }
 
 const noService: ServiceKey = { kind: 'application', name: '', group: '', version: '' };
@@ -136,10 +158,12 @@ function newDraft(): Draft {
 const strings = new Interner((buffer, start, end) => buffer.toString('utf8', start, end), 15, 128);
 const services = new Interner(readService, 14, 512);
 const ports = new Interner(readPort, 12, 128);
+const aliases = new Interner(readAlias, 12, 260);
 
 function readInstance(bytes: Buffer, draft: Draft): void {
   const reader = new WireReader(bytes);
   const portList: Port[] = [];
+  let aliasList: Alias[] | undefined;
   while (reader.position < reader.end) {
     const tag = reader.uint32();
     if (tag === text(1)) draft.id = reader.string();
@@ -150,8 +174,10 @@ function readInstance(bytes: Buffer, draft: Draft): void {
     else if (tag === text(6)) draft.locality = shared(strings, reader);
     else if (tag === varint(7)) draft.weight = reader.uint32();
     else if (tag === varint(8)) draft.status = statuses[reader.uint32()] ?? 'UNKNOWN';
+    else if (tag === text(9)) (aliasList ??= []).push(shared(aliases, reader));
     else reader.skip(tag);
   }
+  if (aliasList !== undefined) draft.aliases = aliasList;
   if (portList.length > 0) draft.ports = portList;
 }
 
@@ -186,6 +212,19 @@ function readPort(bytes: Buffer, start: number, end: number): Port {
   return { protocol, number };
 }
 
+function readAlias(bytes: Buffer, start: number, end: number): Alias {
+  const reader = new WireReader(bytes, start, end);
+  let name = '';
+  let which: AliasPorts = 'all';
+  while (reader.position < reader.end) {
+    const tag = reader.uint32();
+    if (tag === text(1)) name = reader.string();
+    else if (tag === varint(2)) which = aliasPorts[reader.uint32()] ?? 'all';
+    else reader.skip(tag);
+  }
+  return { name, ports: which };
+}
+
 function readLabel(outer: WireReader, labels: Record<string, string>): void {
   const length = outer.skipBytes();
   const reader = new WireReader(outer.buffer, outer.position - length, outer.position);
@@ -216,7 +255,8 @@ function findProblem(instance: Instance): string | undefined {
     lengthProblem('locality', instance.locality, 0, instanceLimits.localityBytes) ??
     numberProblem('weight', instance.weight, 0, instanceLimits.weight) ??
     portsProblem(instance.ports) ??
-    labelsProblem(instance.labels)
+    labelsProblem(instance.labels) ??
+    aliasesProblem(instance.aliases)
   );
 }
 
@@ -234,6 +274,18 @@ function portsProblem(list: readonly Port[]): string | undefined {
     if (problem !== undefined) return `ports[${index}].${problem}`;
     if (list.findIndex((other) => other.protocol === port.protocol) !== index) {
       return `ports[${index}].protocol: twice in one instance`;
+    }
+  }
+  return undefined;
+}
+
+function aliasesProblem(list: readonly Alias[] = []): string | undefined {
+  if (list.length > instanceLimits.aliases) return `aliases: more than ${instanceLimits.aliases}`;
+  for (const [index, { name }] of list.entries()) {
+    const problem = lengthProblem('name', name, 1, instanceLimits.aliasBytes);
+    if (problem !== undefined) return `aliases[${index}].${problem}`;
+    if (list.findIndex((other) => other.name === name) !== index) {
+      return `aliases[${index}].name: twice in one instance`;
     }
   }
   return undefined;
@@ -269,9 +321,16 @@ function sizeProblem(encodedBytes: number): string | undefined {
 
 function sortedPorts(list: readonly Port[]): readonly Port[] {
   if (list.length < 2) return list;
-  return list.toSorted((left, right) =>
-    left.protocol < right.protocol ? -1 : left.protocol > right.protocol ? 1 : 0,
-  );
+  return list.toSorted((left, right) => compare(left.protocol, right.protocol));
+}
+
+function sortedAliases(list: readonly Alias[]): readonly Alias[] {
+  if (list.length < 2) return list;
+  return list.toSorted((left, right) => compare(left.name, right.name));
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

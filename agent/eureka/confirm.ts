@@ -1,58 +1,65 @@
 import { TransientError } from '../../common/errors.ts';
-import type { Instance } from '../../common/instance.ts';
-import type { EurekaClient } from './client.ts';
-import { parseInstanceKey } from './record.ts';
-import type { ServiceUrl } from './service-url.ts';
+import type { SuspectedLoss, Verdicts } from '../source.ts';
+import { askLive } from './ask.ts';
+import type { Asked, LiveWord } from './ask.ts';
 import type { RegistryView } from './view.ts';
 
-/** A server that can be asked about single instances, and what it lists. */
-export interface Witness {
-  readonly client: EurekaClient;
-  readonly server: ServiceUrl;
+/** The server that is followed, and what it lists. */
+export interface Followed extends Asked {
   readonly view: RegistryView;
   /** Reads the server's whole list anew; undefined when that failed. */
   readonly relist: () => Promise<RegistryView | undefined>;
 }
 
-/** What a server said about single instances; about those in none of the sets it could not be asked. */
-interface Answers {
-  readonly denied: ReadonlySet<string>;
-  readonly known: ReadonlySet<string>;
-  /** It cannot answer about these at all: some servers take no `/` in an id, look-alikes lack the call. */
-  readonly unanswerable: ReadonlySet<string>;
-}
-
-const concurrencyMax = 6;
 const controlsMax = 3;
 
+/** Up to so many instances are all asked about; of more, a sample of so many. */
+const sampleSize = 50;
+/** When a sample shows that the list was wrong, so many are asked about in one go, chosen at random. */
+const askedMax = 2_000;
+
 /**
- * The ids that the server denies, live: `GET apps/{APP}/{id}` passes every cache and every warm-up gate, and
- * 404 says that there is no such lease. Throws TransientError when it could not be asked about any.
+ * What the server that is followed says, live, of single losses. Throws TransientError when it could not be asked
+ * about any.
  *
  * A server that denies what it lists itself (behind a proxy that knows only some paths, or a look-alike without
  * this call) denies everything. Of such a server, and for ids that it cannot be asked about, a new
  * read of its whole list decides.
  */
 export async function confirmSingle(
-  instances: readonly Instance[],
-  witness: Witness,
+  losses: readonly SuspectedLoss[],
+  followed: Followed,
   signal: AbortSignal,
-): Promise<ReadonlySet<string>> {
-  const ids = instances.map(({ id }) => id);
-  const { denied, known, unanswerable } = await ask(witness, ids, signal);
-  if (denied.size + unanswerable.size === 0) return denied;
-  const controls = controlsOf(witness.view, ids);
-  const isReliable =
-    known.size > 0 ||
-    controls.length === 0 ||
-    (await ask(witness, controls, signal)).known.size > 0;
+): Promise<Verdicts> {
+  const ids = losses.map(({ instance }) => instance.id);
+  const words = await askLive(followed, ids, signal);
+  const refuted = new Set(ids.filter((id) => words.get(id) === 'up'));
+  const denied = losses.filter((loss) => isGone(loss, words.get(loss.instance.id)));
+  const unanswerable = losses.filter(({ instance }) => words.get(instance.id) === 'unanswerable');
+  if (denied.length + unanswerable.length === 0) return { confirmed: new Set(), refuted };
 
-  if (isReliable && unanswerable.size === 0) return denied;
-  const list = await witness.relist();
-  if (list === undefined) throw new TransientError(`eureka ${witness.server.url}: GET apps failed`);
+  const known = ids.filter((id) => ['up', 'not-up'].includes(words.get(id) ?? ''));
+  const controls = controlsOf(followed.view, ids);
+  const isReliable =
+    known.length > 0 || controls.length === 0 || (await areKnown(controls, followed, signal));
+  if (isReliable && unanswerable.length === 0) return { confirmed: idsOf(denied), refuted };
+
+  const list = await followed.relist();
+  if (list === undefined)
+    throw new TransientError(`eureka ${followed.server.url}: GET apps failed`);
   const isListUsable = [...known, ...controls].some((key) => list.get(key) !== undefined);
-  const absent = [...denied, ...unanswerable].filter((id) => list.get(id) === undefined);
-  return new Set([...(isReliable ? denied : []), ...(isListUsable ? absent : [])]);
+  const unlisted = [...denied, ...unanswerable].filter((loss) => isUnlisted(loss, list));
+  const byList = isListUsable ? unlisted : [];
+  return { confirmed: idsOf([...(isReliable ? denied : []), ...byList]), refuted };
+}
+
+async function areKnown(
+  controls: readonly string[],
+  followed: Followed,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const words = await askLive(followed, controls, signal);
+  return [...words.values()].some((word) => word === 'up' || word === 'not-up');
 }
 
 /** Some instances that the server lists, to be asked about together with the ones that are missing. */
@@ -66,49 +73,90 @@ function controlsOf(view: RegistryView, asked: readonly string[]): readonly stri
   return controls;
 }
 
-async function ask(
-  { client, server }: Pick<Witness, 'client' | 'server'>,
-  ids: readonly string[],
-  signal: AbortSignal,
-): Promise<Answers> {
-  const denied = new Set<string>();
-  const known = new Set<string>();
-  const unanswerable = new Set<string>();
-  const waiting = ids.values();
-  const worker = async (): Promise<void> => {
-    for (const id of waiting) {
-      const key = parseInstanceKey(id);
-      if (key === undefined || signal.aborted) continue;
-      const path = `apps/${encodeURIComponent(key.app)}/${encodeURIComponent(key.id)}`;
-      const result = await client.get(server, path, signal);
-      if (result.kind === 'ok') known.add(id);
-      else if (result.kind === 'failed') continue;
-      else if (result.refusal === 'not-found') denied.add(id);
-      else if (result.refusal === 'unexpected') unanswerable.add(id);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrencyMax }, worker));
-  if (ids.length > 0 && denied.size + known.size + unanswerable.size === 0) {
-    throw new TransientError(`eureka ${server.url}: GET apps/{app}/{id}: no usable answer`);
+/** What one server makes of losses: those that it agrees with, and those that it refutes. */
+export interface Judgement {
+  readonly agreed: readonly SuspectedLoss[];
+  readonly refuted: readonly SuspectedLoss[];
+}
+
+/** What a server's list makes of losses. A record that nobody understands counts as UP when it says so. */
+export function judgeByList(losses: readonly SuspectedLoss[], list: RegistryView): Judgement {
+  const agreed: SuspectedLoss[] = [];
+  const refuted: SuspectedLoss[] = [];
+  for (const loss of losses) {
+    if (isListedUp(loss, list)) refuted.push(loss);
+    else if (isUnlisted(loss, list)) agreed.push(loss);
   }
-  return { denied, known, unanswerable };
+  return { agreed, refuted };
 }
 
 /**
- * The ids that another server of the list does not list either. A server that is unreadable, young or
- * empty proves nothing; without another one the answer is empty, and the hold time decides.
+ * Verifies live what a server's list says, which its caches may have kept from seeing the latest: up to `sampleSize`
+ * losses are all asked about. Of more, a random sample speaks for all of them as long as it contradicts none; if it
+ * does, each one needs an answer of its own. Agrees with nothing when the server gives no answers.
  *
- * @param read a full read of the witness; undefined when it proves nothing
+ * @param random 0 <= random() < 1
  */
-export async function confirmMass(
-  instances: readonly Instance[],
-  others: readonly ServiceUrl[],
-  read: (other: ServiceUrl) => Promise<RegistryView | undefined>,
-): Promise<ReadonlySet<string>> {
-  for (const other of others) {
-    const view = await read(other);
-    if (view === undefined || view.size === 0) continue;
-    return new Set(instances.map(({ id }) => id).filter((id) => view.get(id) === undefined));
+export async function judgeLive(
+  losses: readonly SuspectedLoss[],
+  asked: Asked,
+  signal: AbortSignal,
+  random: () => number = Math.random,
+): Promise<Judgement> {
+  const sample = sampleOf(losses, sampleSize, random);
+  const first = await judgeEach(sample, asked, signal);
+  if (sample.length === losses.length) return first.judgement;
+  if (first.isContradicted) {
+    const more = await judgeEach(sampleOf(losses, askedMax, random), asked, signal);
+    return more.judgement;
   }
-  return new Set();
+  return first.judgement.agreed.length === 0 ? first.judgement : { agreed: losses, refuted: [] };
+}
+
+async function judgeEach(
+  losses: readonly SuspectedLoss[],
+  asked: Asked,
+  signal: AbortSignal,
+): Promise<{ readonly judgement: Judgement; readonly isContradicted: boolean }> {
+  const ids = losses.map(({ instance }) => instance.id);
+  const words = await askLive(asked, ids, signal).catch((error: unknown) => {
+    if (error instanceof TransientError) return new Map<string, LiveWord>();
+    throw error;
+  });
+  const wordOf = ({ instance }: SuspectedLoss): LiveWord | undefined => words.get(instance.id);
+  const agreed = losses.filter(
+    (loss) => wordOf(loss) === 'unanswerable' || isGone(loss, wordOf(loss)),
+  );
+  const refuted = losses.filter((loss) => wordOf(loss) === 'up');
+  return {
+    judgement: { agreed, refuted },
+    isContradicted: words.size > agreed.length,
+  };
+}
+
+/** Up to `size` of them, each as likely as the others. */
+function sampleOf<T>(all: readonly T[], size: number, random: () => number): readonly T[] {
+  if (all.length <= size) return all;
+  const places = new Set<number>();
+  while (places.size < size) places.add(Math.floor(random() * all.length));
+  return [...places].flatMap((place) => all.slice(place, place + 1));
+}
+
+function isGone({ kind }: SuspectedLoss, word: LiveWord | undefined): boolean {
+  return word === 'absent' || (word === 'not-up' && kind === 'demotion');
+}
+
+function isUnlisted({ instance, kind }: SuspectedLoss, list: RegistryView): boolean {
+  const entry = list.get(instance.id);
+  return entry === undefined || (kind === 'demotion' && entry.instance?.status !== 'UP');
+}
+
+function isListedUp({ instance }: SuspectedLoss, list: RegistryView): boolean {
+  const entry = list.get(instance.id);
+  return (entry?.instance?.status ?? entry?.status) === 'UP';
+}
+
+/** The ids of these losses. */
+export function idsOf(losses: readonly SuspectedLoss[]): Set<string> {
+  return new Set(losses.map(({ instance }) => instance.id));
 }

@@ -1,26 +1,15 @@
-import type { Instance, Port } from '../../common/instance.ts';
+import { canonicalAddress, isHostName } from '../../common/endpoint-address.ts';
+import type { Instance, InstanceStatus } from '../../common/instance.ts';
+import { aliasesOf } from './aliases.ts';
 import type { ConversionOptions } from './options.ts';
 import { localityOf } from './locality.ts';
+import { portsOf } from './ports.ts';
 import { instanceKey } from './record.ts';
-import type { EurekaPort, EurekaRecord } from './record.ts';
+import type { EurekaRecord, EurekaStatus } from './record.ts';
+import { isSecretKey, isSecretValue } from './secrets.ts';
 
-/** The protocols that istiod knows for a port of a service (case-insensitively). */
-const meshProtocols: ReadonlySet<string> = new Set([
-  'tcp',
-  'udp',
-  'grpc',
-  'grpc-web',
-  'http',
-  'http_proxy',
-  'http2',
-  'https',
-  'tls',
-  'mongo',
-  'redis',
-  'mysql',
-]);
-
-const secretKey = /passw|secret|token|credential|api[._-]?key|private[._-]?key|^user(\.name)?$/i;
+/** Longer ones are left out: a label of the mesh has 63 characters. */
+const labelLengthMax = 4096;
 
 /**
  * A record as the mesh's instance. Pure and total: what does not fit is left out of the instance,
@@ -28,58 +17,71 @@ const secretKey = /passw|secret|token|credential|api[._-]?key|private[._-]?key|^
  * without meaning at every rebuild of a server's cache.
  */
 export function convertRecord(record: EurekaRecord, options: ConversionOptions): Instance {
-  return {
+  const name = record.app.toLowerCase();
+  const instance: Instance = {
     id: instanceKey(record.app, record.id),
-    service: { kind: 'application', name: record.app.toLowerCase(), group: '', version: '' },
+    service: { kind: 'application', name, group: '', version: '' },
     address: toAddress(record),
-    ports: toPorts(record),
+    ports: portsOf(record, options.ports),
     labels: toLabels(record, options.labelKeys),
     locality: localityOf(record, options.zones),
     weight: toWeight(record.metadata.get('weight') ?? ''),
-    status: record.status,
+    status: toStatus(record.status, options),
   };
+  const aliases = options.hasVipAliases ? aliasesOf(name, record) : undefined;
+  return aliases === undefined ? instance : { ...instance, aliases };
 }
 
-/** The IP address without brackets; the host name where there is none (it becomes no endpoint). */
-function toAddress(record: EurekaRecord): string {
-  const address = record.ipAddr.trim() || record.hostName.trim();
-  return address.startsWith('[') && address.endsWith(']') ? address.slice(1, -1) : address;
+/** `UP` for the statuses that are to take traffic, the others as they are. */
+function toStatus(status: EurekaStatus, { upStatuses }: ConversionOptions): InstanceStatus {
+  return upStatuses.includes(status) ? 'UP' : status;
 }
 
 /**
- * At most one port of a protocol: when the plain port says by `istio.protocol` that it speaks
- * `https` too, the secure port is the one that counts.
+ * The first that is an IP address traffic can be sent to, of the IP address and the host name; else the first that is a
+ * name to be looked up; else what was written, which becomes no endpoint (nothing of it if it may hold credentials).
  */
-function toPorts(record: EurekaRecord): readonly Port[] {
-  const hint = (record.metadata.get('istio.protocol') ?? '').trim().toLowerCase();
-  const plain = toPort(record.port, meshProtocols.has(hint) ? hint : 'http');
-  const secure = toPort(record.securePort, 'https');
-  if (plain === undefined) return secure === undefined ? [] : [secure];
-  if (secure === undefined) return [plain];
-  if (plain.protocol === secure.protocol) return [secure];
-  return plain.protocol < secure.protocol ? [plain, secure] : [secure, plain];
+function toAddress(record: EurekaRecord): string {
+  const usual = canonicalAddress(record.ipAddr);
+  if ('address' in usual) return usual.address;
+  const written = [record.ipAddr, record.hostName].map(withoutBrackets);
+  for (const text of written) {
+    const found = canonicalAddress(text);
+    if ('address' in found) return found.address;
+  }
+  const text = written.find(isHostName) ?? written.find((each) => each !== '') ?? '';
+  return /^[\w.:%[\]-]{1,255}$/.test(text) ? text : '';
 }
 
-function toPort(port: EurekaPort | undefined, protocol: string): Port | undefined {
-  if (port?.enabled !== true) return undefined;
-  const { number } = port;
-  return Number.isInteger(number) && number >= 1 && number <= 65_535
-    ? { protocol, number }
-    : undefined;
+function withoutBrackets(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.startsWith('[') && trimmed.endsWith(']') ? trimmed.slice(1, -1) : trimmed;
 }
 
 function toLabels(record: EurekaRecord, keys: readonly string[]): Readonly<Record<string, string>> {
   if (record.metadata.size === 0) return noLabels;
   const labels: [string, string][] = [];
-  for (const key of [...keys].sort()) {
+  for (const key of usableKeys(keys)) {
     const value = record.metadata.get(key);
     // A null in a Java map arrives as the text "null".
-    if (value === undefined || value === 'null' || secretKey.test(key)) continue;
+    if (value === undefined || value === 'null' || value.length > labelLengthMax) continue;
+    if (isSecretValue(value)) continue;
     labels.push([key, value]);
   }
   return labels.length === 0 ? noLabels : Object.fromEntries(labels);
 }
 
+/** Sorted, without those that name a secret. */
+function usableKeys(keys: readonly string[]): readonly string[] {
+  let usable = keysByOption.get(keys);
+  if (usable === undefined) {
+    usable = keys.filter((key) => !isSecretKey(key)).sort();
+    keysByOption.set(keys, usable);
+  }
+  return usable;
+}
+
+const keysByOption = new WeakMap<readonly string[], readonly string[]>();
 const noLabels: Readonly<Record<string, string>> = Object.freeze({});
 
 /** A positive integer, leading zeros tolerated; else 0 = the registry says nothing. */

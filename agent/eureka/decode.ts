@@ -126,6 +126,8 @@ function toRecord(value: JsonObject, application: string): EurekaRecord {
     action: toAction(toText(value.actionType)),
     port: toPort(value.port, true),
     securePort: toPort(value.securePort, false),
+    vipAddress: toText(value.vipAddress),
+    secureVipAddress: toText(value.secureVipAddress),
     metadata: toTexts(value.metadata, isXStream(value)),
     dataCenter,
     registeredAt: toNumber(lease.registrationTimestamp),
@@ -156,13 +158,16 @@ function toNumber(value: unknown): number {
   return Number.isFinite(number) ? number : 0;
 }
 
-function toStatus(text: string): EurekaStatus {
-  switch (text) {
+/** In capitals or not, as servers and their own clients read it. */
+/** The status of that name; whatever else is written is `UNKNOWN`. */
+export function toStatus(text: string): EurekaStatus {
+  const status = text.toUpperCase();
+  switch (status) {
     case 'UP':
     case 'DOWN':
     case 'STARTING':
     case 'OUT_OF_SERVICE':
-      return text;
+      return status;
     default:
       return 'UNKNOWN';
   }

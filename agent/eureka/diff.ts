@@ -1,7 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Change, Instance } from '../../common/instance.ts';
 import { Pause } from '../../common/yielding.ts';
-import type { RegistryView } from './view.ts';
+import type { ViewEntry } from './view.ts';
+
+/** What the emitted instances are compared with. */
+export interface Entries {
+  get(key: string): ViewEntry | undefined;
+  /** Every key that has an entry; some may come twice. */
+  keys(): Iterable<string>;
+}
 
 /**
  * The changes that turn `emitted` into the content of the view, and `emitted` brought there. Only
@@ -11,12 +18,12 @@ import type { RegistryView } from './view.ts';
  */
 export async function diffView(
   emitted: Map<string, Instance>,
-  view: RegistryView,
+  view: Entries,
   keys?: Iterable<string>,
 ): Promise<readonly Change[]> {
   const changes: Change[] = [];
   const pause = new Pause();
-  for (const key of keys ?? keysOf(view)) {
+  for (const key of keys ?? view.keys()) {
     compare(emitted, view, key, changes);
     if (pause.isDue()) await pause.turn();
   }
@@ -28,13 +35,9 @@ export async function diffView(
   return changes;
 }
 
-function* keysOf(view: RegistryView): Iterable<string> {
-  for (const [key] of view) yield key;
-}
-
 function compare(
   emitted: Map<string, Instance>,
-  view: RegistryView,
+  view: Entries,
   key: string,
   changes: Change[],
 ): void {

@@ -1,12 +1,17 @@
 import type { EurekaRecord } from './record.ts';
 
-const awsZone = /^([a-z]{2}(?:-[a-z]+)+-\d+)(?:[a-z]|-[a-z]+-\d+[a-z])$/;
+const awsZone = /^([a-z]{2,4}(?:-[a-z]+)+-\d+)(?:[a-z]|-[a-z]+-\d+[a-z]|-wl\d+-[a-z]+-wlz-\d+)$/;
 const gcpZone = /^([a-z]+-[a-z]+\d+)-[a-z]$/;
-const azureZone = /^([a-z]*(?:east|west|north|south|central)[a-z]*\d?)-[1-9]$/;
+/** No Azure region is a point of the compass alone. */
+const azureZone =
+  /^(?!(?:east|west|north|south|central)\d?-)([a-z]*(?:east|west|north|south|central)[a-z]*\d?)-[1-9]$/;
+/** Bytes of UTF-8. Longer ones are no names of places, and three of them would break the limit of the feed. */
+const partBytesMax = 80;
 
 /**
  * The region of a zone whose name shows its cloud: AWS (`eu-west-1a`, local zones
- * `us-west-2-lax-1a`), Google (`europe-west4-b`), Azure (`westeurope-2`). Undefined for others.
+ * `us-west-2-lax-1a`, wavelength zones `us-east-1-wl1-bos-wlz-1`), Google (`europe-west4-b`), Azure
+ * (`westeurope-2`). Undefined for others.
  */
 export function regionOfZone(zone: string): string | undefined {
   return (awsZone.exec(zone) ?? gcpZone.exec(zone) ?? azureZone.exec(zone))?.[1];
@@ -28,11 +33,11 @@ export function localityOf(record: EurekaRecord, zones: Readonly<Record<string, 
   const subzone = part(record.metadata.get('subzone')) || part(record.metadata.get('rack'));
   if (region !== '') return join(region, zone, subzone);
   const amazon = part(record.dataCenter.get('availability-zone'));
-  if (amazon !== '') return inRegion(amazon, subzone, zones);
-  return zone === '' ? '' : inRegion(zone, subzone, zones);
+  return inRegion(amazon, subzone, zones) || inRegion(zone, subzone, zones);
 }
 
 function inRegion(zone: string, subzone: string, zones: Readonly<Record<string, string>>): string {
+  if (zone === '') return '';
   const configured = Object.hasOwn(zones, zone) ? part(zones[zone]) : '';
   const region = configured || (regionOfZone(zone) ?? '');
   return region === '' ? '' : join(region, zone, subzone);
@@ -43,10 +48,11 @@ function join(region: string, zone: string, subzone: string): string {
   return subzone === '' ? `${region}/${zone}` : `${region}/${zone}/${subzone}`;
 }
 
-/** One part of a locality; a slash would move the other parts, and Java writes null as text. */
+/** One part of a locality, or empty; a slash would move the other parts, and Java writes null as text. */
 function part(value: string | undefined): string {
   const text = value?.trim() ?? '';
-  return text.includes('/') || text === 'null' ? '' : text;
+  if (text === '' || text === 'null' || text.includes('/')) return '';
+  return text.length * 3 > partBytesMax && Buffer.byteLength(text) > partBytesMax ? '' : text;
 }
 
 function explicitLocality(value: string): string {

@@ -3,15 +3,20 @@ import { TransientError } from '../../common/errors.ts';
 import { fullJitter } from '../../common/backoff.ts';
 import { sleep } from '../../common/sleep.ts';
 import type { EurekaClient } from './client.ts';
-import { candidates, failed, startFailover, succeeded } from './failover.ts';
+import { candidates, failed, relisted, startFailover, succeeded } from './failover.ts';
 import type { Failover } from './failover.ts';
 import type { EurekaOptions } from './options.ts';
+import type { ServerList } from './server-list.ts';
 import type { ServiceUrl } from './service-url.ts';
 import { ServerSession } from './session.ts';
 import type { ReadResult, SessionObserver } from './session.ts';
 
 /** The servers that one poll asks at most before it is given up. */
 const serversPerPoll = 3;
+/** A server that is returned to of our own accord knows at least this share of what is known already, */
+const returnSizeShareMin = 0.85;
+/** and somebody for so long, milliseconds: it may have just been started. */
+const returnMemoryMinMs = 90_000;
 /** A poll that failed for a passing reason is repeated soon, so often. */
 const quickRetries = 2;
 const quickRetry = { baseMs: 300, maxMs: 1_000 };
@@ -37,6 +42,12 @@ export interface PollerObserver extends SessionObserver {
   serverDown(): void;
 }
 
+/** The servers of a cluster as they are now. */
+export type PolledServers = Pick<
+  ServerList,
+  'servers' | 'preferredUrls' | 'problem' | 'keepFresh' | 'reconsider'
+>;
+
 /** A failed poll on its way through the retries. */
 class PollFailure extends TransientError {
   readonly why: FailureKind;
@@ -47,26 +58,31 @@ class PollFailure extends TransientError {
   }
 }
 
-/** Follows one server of a cluster for as long as it answers, else the next one. One poll at a time. */
+/**
+ * Follows one server of a cluster for as long as it answers, else the next one. One poll at a time. The list of servers
+ * may change meanwhile: a server that is no longer listed is not polled any more.
+ */
 export class Poller {
   private readonly client: EurekaClient;
   private readonly options: EurekaOptions;
-  private readonly servers: ReadonlyMap<string, ServiceUrl>;
+  private readonly list: PolledServers;
   private readonly observer: PollerObserver;
+  private servers: readonly ServiceUrl[];
   private failover: Failover;
   private current: ServerSession | undefined;
 
   constructor(
     client: EurekaClient,
     options: EurekaOptions,
-    servers: readonly ServiceUrl[],
+    list: PolledServers,
     observer: PollerObserver,
   ) {
     this.client = client;
     this.options = options;
-    this.servers = new Map(servers.map((server) => [server.url, server]));
+    this.list = list;
     this.observer = observer;
-    this.failover = startFailover([...this.servers.keys()]);
+    this.servers = list.servers;
+    this.failover = startFailover(urlsOf(list.servers), list.preferredUrls);
   }
 
   /** The session that was read last with success. */
@@ -77,15 +93,17 @@ export class Poller {
   /** The servers beside the one that is followed. */
   get others(): readonly ServiceUrl[] {
     const followed = this.current?.server.url;
-    return [...this.servers.values()].filter(({ url }) => url !== followed);
+    return this.list.servers.filter(({ url }) => url !== followed);
   }
 
   /** One poll, repeated quickly with full jitter for what may pass. Never throws for what servers do. */
   async poll(signal: AbortSignal): Promise<PollResult> {
+    await this.list.keepFresh(signal);
     const attempt = async (): Promise<PollResult> => {
       const result = await this.pollOnce(signal);
-      if (result.kind === 'failed') throw new PollFailure(result.reason, result.why);
-      return result;
+      if (result.kind === 'read') return result;
+      await this.list.reconsider(signal);
+      throw new PollFailure(result.reason, result.why);
     };
     try {
       return await pRetry(attempt, {
@@ -114,33 +132,59 @@ export class Poller {
 
   /** From now on this session is polled first. */
   follow(session: ServerSession): void {
-    this.failover = succeeded(this.failover, session.server.url);
+    const { url } = session.server;
+    this.failover = succeeded(this.failover, url, performance.now(), Math.random());
     this.current = session;
   }
 
   private async pollOnce(signal: AbortSignal): Promise<PollResult> {
+    this.adoptList();
     const reasons: string[] = [];
-    let why: FailureKind = 'refused';
-    for (const url of candidates(this.failover, performance.now()).slice(0, serversPerPoll)) {
-      const server = this.servers.get(url);
-      if (server === undefined || signal.aborted) continue;
-      const isFollowed = this.current?.server.url === url;
+    let why: FailureKind = this.servers.length === 0 ? 'transient' : 'refused';
+    const followed = this.current?.server.url;
+    const asked = candidates(this.failover, performance.now()).slice(0, serversPerPoll);
+    for (const [index, url] of asked.entries()) {
+      const server = this.servers.find((one) => one.url === url);
+      if (server === undefined || isAborted(signal)) continue;
       const session =
-        isFollowed && this.current !== undefined ? this.current : this.newSession(server);
+        url === followed && this.current !== undefined ? this.current : this.newSession(server);
       const read = await session.read(signal);
+      const isReturn = followed !== undefined && asked.indexOf(followed) > index;
       if (read.kind === 'read') {
+        if (isReturn && !this.isWorthReturning(session)) continue;
         this.follow(session);
         return { kind: 'read', read, session };
       }
-      this.failover = failed(this.failover, url, performance.now());
-      if (read.why === 'down' && isFollowed) {
-        session.expectRestart();
-        this.observer.serverDown();
-      }
+      if (isAborted(signal)) continue;
+      this.noteFailure(session, read.why);
       reasons.push(`${url}: ${read.reason}`);
       why = worse(why, read.why);
     }
-    return { kind: 'failed', reason: reasons.join('; '), why };
+    const { problem } = this.list;
+    if (problem !== undefined) reasons.push(problem);
+    return { kind: 'failed', reason: reasons.join('; ') || 'no server to ask', why };
+  }
+
+  private adoptList(): void {
+    const { servers, preferredUrls } = this.list;
+    if (servers === this.servers) return;
+    this.servers = servers;
+    const list = { servers: urlsOf(servers), preferred: preferredUrls };
+    this.failover = relisted(this.failover, list, performance.now(), Math.random());
+  }
+
+  /** Leaving a server that is well must not lose anything. */
+  private isWorthReturning(session: ServerSession): boolean {
+    const size = this.current?.view.size ?? 0;
+    const isYoung = session.memoryMs < returnMemoryMinMs;
+    return !isYoung && session.view.size >= size * returnSizeShareMin;
+  }
+
+  private noteFailure(session: ServerSession, why: FailureKind): void {
+    this.failover = failed(this.failover, session.server.url, performance.now());
+    if (why !== 'down' || session !== this.current) return;
+    session.expectRestart();
+    this.observer.serverDown();
   }
 
   private newSession(server: ServiceUrl): ServerSession {
@@ -149,8 +193,16 @@ export class Poller {
   }
 }
 
+function urlsOf(servers: readonly ServiceUrl[]): readonly string[] {
+  return servers.map(({ url }) => url);
+}
+
 /** Of several servers' failures: an empty answer says most, a refusal least. */
 function worse(one: FailureKind, other: FailureKind): FailureKind {
   if (one === 'empty-body' || other === 'refused') return one;
   return other;
+}
+
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }

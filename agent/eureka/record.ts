@@ -25,6 +25,9 @@ export interface EurekaRecord {
   readonly action: EurekaAction | undefined;
   readonly port: EurekaPort | undefined;
   readonly securePort: EurekaPort | undefined;
+  /** Names under which clients look it up, separated by commas. */
+  readonly vipAddress: string;
+  readonly secureVipAddress: string;
   readonly metadata: ReadonlyMap<string, string>;
   /** Metadata of the data centre (Amazon); empty elsewhere. */
   readonly dataCenter: ReadonlyMap<string, string>;

@@ -2,8 +2,9 @@ import { messageOf, ProtocolError } from '../../common/errors.ts';
 import { Pause } from '../../common/yielding.ts';
 import { openBody } from './body.ts';
 import type { RawBody } from './body.ts';
-import { describeResult } from './client.ts';
-import type { EurekaClient, FetchResult } from './client.ts';
+import { describeResult } from './fetch-result.ts';
+import type { EurekaClient } from './client.ts';
+import type { FetchResult } from './fetch-result.ts';
 import type { ConversionOptions } from './options.ts';
 import { decodeApplications } from './decode.ts';
 import type { BodyHead } from './decode.ts';
@@ -19,6 +20,8 @@ import {
 import type { DeltaVerdict, FullReason, PlanState } from './plan.ts';
 import type { DropReason } from './record.ts';
 import type { ServiceUrl } from './service-url.ts';
+import { delayToPoll, noteAnswer, periodOf, startTick } from './tick.ts';
+import type { TickState } from './tick.ts';
 import {
   deltaChanges,
   isSameLife,
@@ -85,7 +88,10 @@ export class ServerSession {
   private readonly observer: SessionObserver;
   private current: RegistryView;
   private plan: PlanState = startPlan;
+  private tick: TickState = startTick;
   private hasRead = false;
+  /** The base URL that answered last: another one than the server's own after a redirect. */
+  private servedBy: string | undefined;
   private memory = 0;
   private succeededAt: { readonly steady: number; readonly wall: number } | undefined;
   private lastDelta: LastDelta | undefined;
@@ -115,6 +121,16 @@ export class ServerSession {
   /** For how long the server had known its oldest registration at the last full read (see `memoryOf`). */
   get memoryMs(): number {
     return this.memory;
+  }
+
+  /** The interval of the server's cache, milliseconds, when it could be found out. */
+  get cachePeriodMs(): number | undefined {
+    return periodOf(this.tick);
+  }
+
+  /** How long to wait for the next read, `usualMs` at most: see tick.ts. */
+  delayToPoll(now: number, usualMs: number): number {
+    return delayToPoll(this.tick, now, usualMs);
   }
 
   /** The server was away: the next read is a full one. */
@@ -151,6 +167,7 @@ export class ServerSession {
   }
 
   private async readDelta(signal: AbortSignal): Promise<ReadResult> {
+    const askedAt = performance.now();
     const result = await this.client.get(this.server, 'apps/delta', signal);
     if (result.kind === 'refused' && isDeltaRefusal(result)) {
       this.plan = afterRefusedDelta(this.plan, performance.now(), this.options);
@@ -158,8 +175,13 @@ export class ServerSession {
       return this.readFull('delta-refused', signal);
     }
     if (result.kind !== 'ok') return toFailed('apps/delta', result);
+    // Redirects lead to another server now, of whose past we know nothing.
+    if (this.servedBy !== result.servedBy) return this.readFull('restarted', signal);
     // The same bytes again say nothing new, not even over a full read since: it had the chance to know.
     let delta = this.lastDelta;
+    const isChanged = delta !== undefined && delta.bodyHash !== result.body.hash;
+    const { receivedAt, serverTime: date } = result;
+    this.tick = noteAnswer(this.tick, { askedAt, receivedAt, date, isChanged });
     if (delta?.bodyHash !== result.body.hash) {
       try {
         delta = await this.applyDelta(result);
@@ -174,7 +196,6 @@ export class ServerSession {
     if (verdict === 'restarted' || verdict === 'unreliable' || isFullDue) {
       return this.readFull(verdict === 'restarted' ? 'restarted' : 'mismatch', signal);
     }
-    const { receivedAt } = result;
     return { kind: 'read', observedAt: receivedAt, isFull: false, isRestarted: false };
   }
 
@@ -203,7 +224,13 @@ export class ServerSession {
   private async readFull(reason: FullReason, signal: AbortSignal): Promise<ReadResult> {
     const result = await this.client.get(this.server, 'apps', signal);
     if (result.kind !== 'ok') return toFailed('apps', result);
-    const { receivedAt: observedAt, serverTime } = result;
+    const { receivedAt: observedAt, serverTime, servedBy } = result;
+    const isElsewhere = this.servedBy !== undefined && this.servedBy !== servedBy;
+    if (isElsewhere) {
+      this.plan = afterAbsence(this.plan);
+      this.lastDelta = undefined;
+    }
+    this.servedBy = servedBy;
     if (this.fullHash === result.body.hash) {
       this.plan = this.planAfterFull();
       return { kind: 'read', observedAt, isFull: false, isRestarted: false };
@@ -221,7 +248,7 @@ export class ServerSession {
     }
     const isRestarted =
       this.hasRead &&
-      (reason === 'restarted' || isLossOfMemory(before, full, this.lastDelta?.rows));
+      (isElsewhere || reason === 'restarted' || isLossOfMemory(before, full, this.lastDelta?.rows));
     this.hasRead = true;
     this.memory = memoryOf(full, serverTime);
     if (!isRestarted) await this.overlay(full);

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Instance } from '../../common/instance.ts';
+import { Pause } from '../../common/yielding.ts';
 import { convertRecord } from './convert.ts';
 import type { ConversionOptions } from './options.ts';
 import { instanceKey } from './record.ts';
@@ -68,6 +69,10 @@ export class RegistryView {
 
   get(key: string): ViewEntry | undefined {
     return this.entries.get(key);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.entries.keys();
   }
 
   /** In the order in which the keys were first set. */
@@ -162,18 +167,29 @@ export class RowMaker {
   ): Row {
     const { status, action, reason } = bad;
     const key = instanceKey(bad.app, bad.id === '' ? `?${this.nameless++}` : bad.id);
-    const known = previous(key)?.instance;
     const entry: ViewEntry = {
       status,
-      instance: known === undefined ? undefined : { ...known, status },
+      instance: previous(key)?.instance,
       dropped: reason,
       registeredAt: 0,
       leaseEndsAt: 0,
       updatedAt: 0,
       dirtyAt: 0,
     };
-    return { key, action, entry };
+    return { key, action, entry: withStatus(entry, status, this.options) };
   }
+}
+
+/** The entry with another status, all else as it was. */
+export function withStatus(
+  entry: ViewEntry,
+  status: EurekaStatus,
+  { upStatuses }: ConversionOptions,
+): ViewEntry {
+  const { instance } = entry;
+  if (instance === undefined) return { ...entry, status };
+  const isUp = upStatuses.includes(status);
+  return { ...entry, status, instance: { ...instance, status: isUp ? 'UP' : status } };
 }
 
 function sameOr<T>(known: T, value: T): T {
@@ -247,14 +263,24 @@ export function memoryOf(view: RegistryView, serverTime: number): number {
   return oldest === Infinity ? 0 : Math.max(0, serverTime - oldest);
 }
 
-/** How many instances stopped renewing longer ago than the lease and the caches explain. */
-export function countExpired(view: RegistryView, wallClockMs: number): number {
-  let expired = 0;
-  for (const [, { leaseEndsAt }] of view) {
-    if (leaseEndsAt !== 0 && wallClockMs > leaseEndsAt + cacheSlackMs) expired += 1;
+/** Instances that stopped renewing longer ago than the lease and the caches explain, some by name. */
+export async function findExpired(
+  view: RegistryView,
+  wallClockMs: number,
+): Promise<{ readonly count: number; readonly examples: readonly string[] }> {
+  const examples: string[] = [];
+  const pause = new Pause();
+  let count = 0;
+  for (const [key, { leaseEndsAt }] of view) {
+    if (pause.isDue()) await pause.turn();
+    if (leaseEndsAt === 0 || wallClockMs <= leaseEndsAt + cacheSlackMs) continue;
+    count += 1;
+    if (examples.length < examplesMax) examples.push(key);
   }
-  return expired;
+  return { count, examples };
 }
+
+const examplesMax = 10;
 
 /** Renewals do not refresh the servers' caches: times in bodies are up to 180 s + 30 s old. */
 const cacheSlackMs = 210_000;

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { TransientError } from '../../common/errors.ts';
 import type { Change, Instance } from '../../common/instance.ts';
 import { Pause } from '../../common/yielding.ts';
-import type { SourceReport } from '../source.ts';
+import type { SourceReport, Verdicts } from '../source.ts';
 import { Emission } from './emission.ts';
 import { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
@@ -83,16 +83,16 @@ export class RegistryView {
   }
 
   /**
-   * Which of the ids have no node, by what the tree says live. Throws TransientError while the tree
-   * is not being read. An id whose endpoint is alive or was never known is not in the answer.
+   * Which of the ids have no node, by what the tree says live: confirmed; and which are alive: refuted. Throws
+   * TransientError while the tree is not being read. An id that was never known is not in the answer.
    *
    * A node that was missing in a snapshot is looked at through the tree alone: `missing` syncs, so
    * had the node come back before, it would have been reported by now.
    */
-  async confirmGone(
+  async confirmLosses(
     ids: readonly string[],
     missing: (paths: readonly string[]) => Promise<ReadonlySet<string>>,
-  ): Promise<ReadonlySet<string>> {
+  ): Promise<Verdicts> {
     this.assertCurrent();
     const pathsById = new Map(
       ids.flatMap((id) => {
@@ -100,15 +100,17 @@ export class RegistryView {
         return paths === undefined ? [] : [[id, paths] as const];
       }),
     );
-    if (pathsById.size === 0) return new Set();
+    const confirmed = new Set<string>();
+    const refuted = new Set<string>();
+    if (pathsById.size === 0) return { confirmed, refuted };
     const absent = await missing([...new Set([...pathsById.values()].flat())]);
     this.assertCurrent();
-    const gone = new Set<string>();
     for (const [id, paths] of pathsById) {
-      const isAlive = this.table.current(id) !== undefined;
-      if (!isAlive && paths.every((path) => absent.has(path))) gone.add(id);
+      const current = this.table.current(id);
+      if (current?.status === 'UP') refuted.add(id);
+      else if (current === undefined && paths.every((path) => absent.has(path))) confirmed.add(id);
     }
-    return gone;
+    return { confirmed, refuted };
   }
 
   private assertCurrent(): void {

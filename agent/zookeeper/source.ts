@@ -1,8 +1,7 @@
 import type { Logger } from 'pino';
 import { TransientError } from '../../common/errors.ts';
-import type { Instance } from '../../common/instance.ts';
 import type { RegistryId } from '../../common/registry.ts';
-import type { Source, SourceEvent, SourceReport } from '../source.ts';
+import type { Source, SourceEvent, SourceReport, SuspectedLoss, Verdicts } from '../source.ts';
 import { createTreeWatcher } from './driver.ts';
 import type { TreeReport } from './driver.ts';
 import { createDubboReading } from './dubbo.ts';
@@ -143,18 +142,18 @@ class TreeSource implements Source {
    * One ensemble has one truth, so a mass removal has no second witness in it: re-reading after a
    * mass expiry of sessions only repeats it, and the hold time decides.
    */
-  async confirmGone(
-    instances: readonly Instance[],
+  async confirmLosses(
+    losses: readonly SuspectedLoss[],
     scale: 'single' | 'mass',
     signal: AbortSignal,
-  ): Promise<ReadonlySet<string>> {
-    if (scale === 'mass') return new Set();
+  ): Promise<Verdicts> {
+    if (scale === 'mass') return { confirmed: new Set(), refuted: new Set() };
     const { view } = this;
     if (view === undefined || signal.aborted) {
       throw new TransientError(`zookeeper ${this.options.registry}: not being watched`);
     }
-    return await view.confirmGone(
-      instances.map((instance) => instance.id),
+    return await view.confirmLosses(
+      losses.map(({ instance }) => instance.id),
       (paths) => this.tree.missing(paths),
     );
   }

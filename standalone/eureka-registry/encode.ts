@@ -1,4 +1,5 @@
 import type { Lease, RegisteredPort } from './model.ts';
+import { vipOf } from './vip.ts';
 
 /** The JSON codec of a server: today's default, or the one of old servers. */
 export type Codec = 'jackson' | 'xstream';
@@ -29,7 +30,7 @@ export function encodeApplications(
       isXStream,
     ),
   }));
-  if (key.entity !== 'full' && key.entity !== 'delta') {
+  if (key.entity !== 'full' && key.entity !== 'delta' && vipOf(key.entity) === undefined) {
     return JSON.stringify({ application: application[0] });
   }
   const version = isXStream ? listing.version : String(listing.version);

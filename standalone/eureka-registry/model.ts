@@ -69,3 +69,17 @@ export function censusOf(leases: Iterable<Lease>): string {
     .map(([status, number]) => `${status}_${number}_`)
     .join('');
 }
+
+/** Sets both statuses of a lease. Eureka has one status where we have two places: what was registered last, and what holds. */
+export function noteStatus(
+  lease: Lease,
+  status: InstanceStatus,
+  overriddenStatus: InstanceStatus,
+  dirtyAt = 0,
+): void {
+  const { registration } = lease;
+  const lastDirtyTimestamp = Math.max(registration.lastDirtyTimestamp, dirtyAt);
+  lease.status = status;
+  lease.overriddenStatus = overriddenStatus;
+  lease.registration = { ...registration, status, overriddenStatus, lastDirtyTimestamp };
+}

@@ -1,68 +1,15 @@
-import { censusOf } from './model.ts';
+import { buildBody } from './bodies.ts';
+import { noteStatus } from './model.ts';
 import type { InstanceStatus, Lease, Registration } from './model.ts';
 import { idOf } from './registration.ts';
 import { ResponseCache } from './response-cache.ts';
 import type { CacheKey, Payload } from './response-cache.ts';
-import { encodeApplications } from './encode.ts';
-import type { Codec, Listing } from './encode.ts';
+import { defaults } from './options.ts';
+import type { EurekaRegistryOptions } from './options.ts';
+import { answerOf, heartbeatAnswer, statusReplication } from './replication.ts';
+import type { Replication, ReplicatedHeartbeat, ReplicationAnswer } from './replication.ts';
 
-/** How the embedded registry behaves; every default is Eureka's own. Times are milliseconds. */
-export interface EurekaRegistryOptions {
-  /** The clock, milliseconds since 1970. */
-  readonly now?: () => number;
-  /** How often the read-only response cache follows; 0 switches it off: bodies are always fresh. */
-  readonly readOnlyCacheMs?: number;
-  /** A cached body is built anew after so long even when nothing was registered. */
-  readonly cacheExpiryMs?: number;
-  /** How long a change stays in the delta. */
-  readonly deltaRetentionMs?: number;
-  /** How often old changes are purged from the delta. */
-  readonly deltaPurgeMs?: number;
-  readonly evictionIntervalMs?: number;
-  /** No eviction while too few leases are renewed. Off by default, as in a small site. */
-  readonly selfPreservation?: boolean;
-  /** `GET apps/delta` is answered with 403. */
-  readonly disableDelta?: boolean;
-  /** A registry without a word from its peers is closed (403) for so long; 0: open at once. */
-  readonly warmUpMs?: number;
-  readonly codec?: Codec;
-}
-
-/** A write by an application, as it is passed on to the peers of a server. */
-export type Replication =
-  | { readonly kind: 'register'; readonly registration: Registration }
-  | {
-      readonly kind: 'heartbeat';
-      readonly app: string;
-      readonly id: string;
-      readonly overridden: InstanceStatus;
-    }
-  | { readonly kind: 'cancel'; readonly app: string; readonly id: string }
-  | {
-      readonly kind: 'status';
-      readonly app: string;
-      readonly id: string;
-      readonly status: InstanceStatus;
-    }
-  | {
-      readonly kind: 'delete-status';
-      readonly app: string;
-      readonly id: string;
-      readonly status: InstanceStatus;
-    };
-
-const defaults = {
-  now: Date.now,
-  readOnlyCacheMs: 30_000,
-  cacheExpiryMs: 180_000,
-  deltaRetentionMs: 180_000,
-  deltaPurgeMs: 30_000,
-  evictionIntervalMs: 60_000,
-  selfPreservation: false,
-  disableDelta: false,
-  warmUpMs: 0,
-  codec: 'jackson' as Codec,
-} satisfies Required<EurekaRegistryOptions>;
+export type { EurekaRegistryOptions } from './options.ts';
 
 /** One eviction pass removes at most this share of the registry. */
 const evictionShareMax = 0.15;
@@ -84,6 +31,7 @@ export class EurekaRegistry {
   private deltaBuilds = 0;
   private renewals: { readonly at: number }[] = [];
   private readonly peers = new Set<(replication: Replication) => void>();
+  private readonly regions = new Map<string, EurekaRegistry>();
 
   constructor(options: EurekaRegistryOptions = {}) {
     this.options = { ...defaults, ...options };
@@ -145,13 +93,13 @@ export class EurekaRegistry {
     if (kept.overriddenStatus !== 'UNKNOWN' && !this.overrides.has(id)) {
       this.overrides.set(id, kept.overriddenStatus);
     }
-    const overridden = this.overrides.get(id) ?? 'UNKNOWN';
+    const overriddenStatus = this.overrides.get(id) ?? kept.overriddenStatus;
     const status = this.effectiveStatus(kept.status, id, isReplicated ? undefined : before);
     const lease: Lease = {
-      registration: kept,
+      registration: { ...kept, status, overriddenStatus },
       id,
       status,
-      overriddenStatus: overridden,
+      overriddenStatus,
       actionType: 'ADDED',
       lastUpdatedTimestamp: now,
       registrationTimestamp: now,
@@ -162,32 +110,35 @@ export class EurekaRegistry {
     const leases = this.leases.get(app) ?? new Map<string, Lease>();
     this.leases.set(app, leases.set(id, lease));
     this.changed(lease);
-    if (!isReplicated) this.replicate({ kind: 'register', registration: kept });
+    if (!isReplicated) this.replicate({ kind: 'register', lease });
   }
 
   /** False for an instance that must register again. */
   heartbeat(
     app: string,
     id: string,
-    replicated?: { readonly overridden: InstanceStatus },
+    replicated?: Pick<ReplicatedHeartbeat, 'overridden'>,
   ): boolean {
     const lease = this.find(app, id);
     if (lease === undefined) return false;
     if (replicated !== undefined && replicated.overridden !== 'UNKNOWN') {
       this.overrides.set(id, replicated.overridden);
-      lease.overriddenStatus = replicated.overridden;
+      noteStatus(lease, lease.status, replicated.overridden);
     }
-    const status = this.effectiveStatus(lease.registration.status, id, lease);
+    const status = this.effectiveStatus(lease.status, id, lease);
     if (status === 'UNKNOWN') return false;
     // No entry in the delta and no fresh cache: the change stays unseen until something else happens.
-    lease.status = status;
-    const now = this.options.now();
-    lease.lastRenewalTimestamp = now + lease.registration.durationSecs * 1000;
-    if (this.options.selfPreservation) this.renewals.push({ at: now });
-    if (replicated === undefined) {
-      this.replicate({ kind: 'heartbeat', app, id, overridden: lease.overriddenStatus });
-    }
+    noteStatus(lease, status, lease.overriddenStatus);
+    this.renew(lease);
+    if (this.options.selfPreservation) this.renewals.push({ at: this.options.now() });
+    if (replicated === undefined) this.replicate({ kind: 'heartbeat', lease });
     return true;
+  }
+
+  /** Whether the registration that is known is older than the application's own of this time. */
+  isOlder(app: string, id: string, dirtyAt: number): boolean {
+    const lease = this.find(app, id);
+    return lease === undefined || lease.registration.lastDirtyTimestamp < dirtyAt;
   }
 
   /** False for an unknown instance. */
@@ -195,69 +146,101 @@ export class EurekaRegistry {
     const lease = this.find(app, id);
     if (lease === undefined) return false;
     this.remove(lease);
-    if (!isReplicated) this.replicate({ kind: 'cancel', app, id });
+    if (!isReplicated) this.replicate({ kind: 'cancel', app: lease.registration.app, id });
     return true;
   }
 
-  /** Overrides the status; false for an unknown instance. */
-  setStatus(app: string, id: string, status: InstanceStatus, isReplicated = false): boolean {
+  /** Overrides the status; false for an unknown instance. A status that it has already overrides nothing. */
+  setStatus(
+    app: string,
+    id: string,
+    status: InstanceStatus,
+    replicated?: { readonly dirtyAt?: number },
+  ): boolean {
     const lease = this.find(app, id);
     if (lease === undefined) return false;
-    this.overrides.set(id, status);
-    lease.overriddenStatus = status;
-    lease.status = status;
-    this.modified(lease);
-    if (!isReplicated) this.replicate({ kind: 'status', app, id, status });
+    this.renew(lease);
+    if (lease.status !== status) {
+      this.overrides.set(id, status);
+      noteStatus(lease, status, status, replicated?.dirtyAt);
+      this.modified(lease);
+    }
+    if (replicated === undefined) this.replicate(statusReplication('status', lease, status));
     return true;
   }
 
   /** Takes the override away; without a status to go on with the instance is UNKNOWN. */
-  deleteStatus(app: string, id: string, status: InstanceStatus, isReplicated = false): boolean {
+  deleteStatus(
+    app: string,
+    id: string,
+    status: InstanceStatus,
+    replicated?: { readonly dirtyAt?: number },
+  ): boolean {
     const lease = this.find(app, id);
     if (lease === undefined) return false;
-    this.overrides.delete(id);
-    lease.overriddenStatus = 'UNKNOWN';
-    lease.status = status;
-    lease.registration = { ...lease.registration, status };
-    this.modified(lease);
-    if (!isReplicated) this.replicate({ kind: 'delete-status', app, id, status });
+    this.renew(lease);
+    if (this.overrides.delete(id)) {
+      noteStatus(lease, status, 'UNKNOWN', replicated?.dirtyAt);
+      this.modified(lease);
+    }
+    if (replicated === undefined) this.replicate(statusReplication('delete-status', lease, status));
     return true;
   }
 
-  /** Adds metadata by registering the instance anew; false for an unknown instance. */
+  /** Adds metadata by registering the instance anew, as of the same time; false for an unknown instance. */
   setMetadata(app: string, id: string, metadata: Readonly<Record<string, string>>): boolean {
     const lease = this.find(app, id);
     if (lease === undefined) return false;
     const { registration } = lease;
-    const merged = { ...registration.metadata, ...metadata };
-    const now = Math.max(this.options.now(), registration.lastDirtyTimestamp);
-    this.register({ ...registration, metadata: merged, lastDirtyTimestamp: now });
+    this.register({ ...registration, metadata: { ...registration.metadata, ...metadata } });
     return true;
   }
 
   /** Does what another node's application did there. */
-  applyReplication(replication: Replication): boolean {
+  applyReplication(replication: Replication): ReplicationAnswer {
     switch (replication.kind) {
       case 'register':
-        this.register(replication.registration, true);
-        return true;
+        this.register(replication.lease.registration, true);
+        return { status: 200 };
       case 'heartbeat':
-        return this.heartbeat(replication.app, replication.id, replication);
+        return this.applyHeartbeat(replication.lease.registration.app, replication.lease.id, {
+          overridden: replication.lease.overriddenStatus,
+          dirtyAt: replication.lease.registration.lastDirtyTimestamp,
+        });
       case 'cancel':
-        return this.cancel(replication.app, replication.id, true);
+        return answerOf(this.cancel(replication.app, replication.id, true));
       case 'status':
-        return this.setStatus(replication.app, replication.id, replication.status, true);
+        return answerOf(
+          this.setStatus(replication.app, replication.id, replication.status, replication),
+        );
       case 'delete-status':
-        return this.deleteStatus(replication.app, replication.id, replication.status, true);
+        return answerOf(
+          this.deleteStatus(replication.app, replication.id, replication.status, replication),
+        );
     }
+  }
+
+  /** A heartbeat that a peer passes on. */
+  applyHeartbeat(app: string, id: string, told: ReplicatedHeartbeat): ReplicationAnswer {
+    const isRenewed = this.heartbeat(app, id, told);
+    return heartbeatAnswer(isRenewed ? this.find(app, id) : undefined, told.dirtyAt);
+  }
+
+  /** The other regions' registries are read by now; they go by lower-case names. */
+  setRegion(name: string, registry: EurekaRegistry): void {
+    this.regions.set(name, registry);
+    this.cache.invalidate();
+  }
+
+  /** Whether every one of these regions that this server knows has been read once. */
+  hasRead(regions: readonly string[]): boolean {
+    const { remoteRegions } = this.options;
+    return regions.every((name) => !remoteRegions.includes(name) || this.regions.has(name));
   }
 
   /** What a peer copies when it starts. */
   registrations(): readonly Registration[] {
-    return [...this.all()].map((lease) => ({
-      ...lease.registration,
-      overriddenStatus: lease.overriddenStatus,
-    }));
+    return [...this.all()].map((lease) => lease.registration);
   }
 
   /** Lets the read-only cache catch up. */
@@ -330,12 +313,16 @@ export class EurekaRegistry {
     this.cache.invalidate();
   }
 
+  /** A lease's last renewal already contains its duration: an old mistake that clients rely on. */
+  private renew(lease: Lease): void {
+    lease.lastRenewalTimestamp = this.options.now() + lease.registration.durationSecs * 1000;
+  }
+
   private replicate(replication: Replication): void {
     for (const peer of this.peers) peer(replication);
   }
 
   private isExpired(lease: Lease): boolean {
-    // The last renewal already contains the duration: an old mistake that clients rely on.
     const { lastRenewalTimestamp, registration } = lease;
     return this.options.now() > lastRenewalTimestamp + registration.durationSecs * 1000;
   }
@@ -348,32 +335,27 @@ export class EurekaRegistry {
   }
 
   private build(key: CacheKey): string | undefined {
-    const { codec } = this.options;
-    if (key.entity !== 'delta') {
-      const apps = this.listing(this.all());
-      const listed = key.entity === 'full' ? apps : apps.filter(({ name }) => name === key.entity);
-      if (key.entity !== 'full' && listed.length === 0) return undefined;
-      const hashcode = censusOf(this.all());
-      return encodeApplications({ apps: listed, version: 1, hashcode }, key, codec);
-    }
-    this.deltaBuilds += 1;
+    const registries = [this, ...this.regionsOf(key)];
+    return buildBody(key, {
+      codec: this.options.codec,
+      everybody: registries.flatMap((registry) => [...registry.all()]),
+      recent: registries.flatMap((registry) => [...registry.recentRows()]),
+      nextDeltaBuild: () => (this.deltaBuilds += 1),
+    });
+  }
+
+  private regionsOf({ regions = [] }: CacheKey): readonly EurekaRegistry[] {
+    return regions
+      .map((name) => this.regions.get(name))
+      .filter((registry) => registry !== undefined);
+  }
+
+  private recentRows(): Iterable<Lease> {
     const rows = new Map<string, Lease>();
     for (const { lease } of this.recent) {
       rows.set(`${lease.registration.app}/${lease.id}`, lease);
     }
-    const apps = this.listing(rows.values());
-    const hashcode = censusOf(this.all());
-    return encodeApplications({ apps, version: this.deltaBuilds, hashcode }, key, codec);
-  }
-
-  private listing(leases: Iterable<Lease>): Listing['apps'] {
-    const apps = new Map<string, Lease[]>();
-    for (const lease of leases) {
-      const list = apps.get(lease.registration.app) ?? [];
-      list.push(lease);
-      apps.set(lease.registration.app, list);
-    }
-    return [...apps].map(([name, list]) => ({ name, leases: list }));
+    return rows.values();
   }
 }
 

@@ -1,9 +1,14 @@
 import { gzipSync } from 'node:zlib';
 
-/** Which body: the whole registry, its delta, or one application by its upper-case name. */
+/**
+ * Which body: the whole registry (`full`), its `delta`, what has a VIP address (see vip.ts), or one
+ * application by its upper-case name.
+ */
 export interface CacheKey {
   readonly entity: string;
   readonly isCompact: boolean;
+  /** The other regions whose instances are asked for too, lower case, sorted. */
+  readonly regions?: readonly string[];
 }
 
 /** One body, encoded and compressed once for all readers. */
@@ -68,8 +73,8 @@ export class ResponseCache {
   }
 }
 
-function nameOf({ entity, isCompact }: CacheKey): string {
-  return isCompact ? `${entity} compact` : entity;
+function nameOf({ entity, isCompact, regions = [] }: CacheKey): string {
+  return [entity, isCompact ? 'compact' : 'full', ...regions].join(' ');
 }
 
 function toPayload(text: string): Payload {

@@ -5,6 +5,7 @@ import { untilAborted } from '../../common/until-aborted.ts';
 import { encodeInstance } from './encode.ts';
 import { BadRegistration, isStatus } from './model.ts';
 import type { EurekaRegistry } from './registry.ts';
+import { vipEntity } from './vip.ts';
 import { readRegistration } from './registration.ts';
 import type { Payload } from './response-cache.ts';
 
@@ -58,7 +59,10 @@ async function answer(registry: EurekaRegistry, request: IncomingMessage): Promi
     .filter((part) => part !== '')
     .map((part) => decodeURIComponent(part));
   const encodings = request.headers['accept-encoding'];
-  if (typeof encodings === 'string' && !encodings.includes('gzip')) return { status: 406 };
+  const isEnforced = registry.options.flavour === 'netflix';
+  if (isEnforced && typeof encodings === 'string' && !encodings.includes('gzip')) {
+    return { status: 406 };
+  }
   const call: Call = {
     method: request.method ?? 'GET',
     path,
@@ -73,21 +77,44 @@ async function answer(registry: EurekaRegistry, request: IncomingMessage): Promi
   return path[0] === 'apps' ? write(registry, call) : { status: 404 };
 }
 
-function get(registry: EurekaRegistry, { path, isCompact }: Call): Answer {
-  const [kind, first, second, ...rest] = path;
+function get(registry: EurekaRegistry, call: Call): Answer {
+  const [kind, first, second, ...rest] = call.path;
   if (rest.length > 0) return { status: 404 };
-  if (kind === 'instances' && first !== undefined && second === undefined) {
-    return instanceAnswer(registry, registry.leaseById(first));
+  if (first !== undefined && second === undefined) {
+    if (kind === 'instances') return instanceAnswer(registry, registry.leaseById(first));
+    if (kind === 'vips' || kind === 'svips') {
+      const entity = vipEntity({ isSecure: kind === 'svips', address: first });
+      return listAnswer(registry, entity, call);
+    }
   }
+  if (kind === 'status' && first === undefined) return statusAnswer(registry);
   if (kind !== 'apps') return { status: 404 };
   if (first !== undefined && second !== undefined) {
     return instanceAnswer(registry, registry.lease(first, second));
   }
   const isDelta = first === 'delta';
-  if (!registry.isOpen || (isDelta && registry.options.disableDelta)) return { status: 403 };
-  const entity = isDelta ? 'delta' : (first?.toUpperCase() ?? 'full');
-  const body = registry.payload({ entity, isCompact });
+  if (isDelta && registry.options.disableDelta) return { status: 403 };
+  return listAnswer(registry, isDelta ? 'delta' : (first?.toUpperCase() ?? 'full'), call);
+}
+
+function listAnswer(registry: EurekaRegistry, entity: string, { isCompact, query }: Call): Answer {
+  const named = query.get('regions')?.toLowerCase().split(',') ?? [];
+  const regions = entity === 'full' || entity === 'delta' ? named.sort() : [];
+  if (!registry.isOpen || !registry.hasRead(regions)) return { status: 403 };
+  const body = registry.payload({ entity, isCompact, regions });
   return body === undefined ? { status: 404 } : { status: 200, body };
+}
+
+/** Spring's servers of today cannot write this in JSON. */
+function statusAnswer({ options, size }: EurekaRegistry): Answer {
+  if (options.flavour === 'spring') return { status: 500, body: 'Internal Server Error' };
+  const applicationStats = {
+    'registered-replicas': '',
+    'available-replicas': '',
+    'unavailable-replicas': '',
+  };
+  const generalStats = { 'current-instances': String(size) };
+  return { status: 200, body: JSON.stringify({ generalStats, applicationStats, isHealthy: true }) };
 }
 
 function instanceAnswer(
@@ -108,7 +135,10 @@ async function write(registry: EurekaRegistry, call: Call): Promise<Answer> {
     return { status: 204 };
   }
   const found = (isFound: boolean): Answer => ({ status: isFound ? 200 : 404 });
-  if (what === undefined && method === 'PUT') return found(registry.heartbeat(app, id));
+  if (what === undefined && method === 'PUT') {
+    const dirtyAt = Number(query.get('lastDirtyTimestamp') ?? 0);
+    return found(registry.heartbeat(app, id) && !registry.isOlder(app, id, dirtyAt));
+  }
   if (what === undefined && method === 'DELETE') return found(registry.cancel(app, id));
   if (what === 'metadata' && method === 'PUT') {
     return found(registry.setMetadata(app, id, Object.fromEntries(query)));

@@ -10,6 +10,7 @@ import type { Instance } from '../../common/instance.ts';
 import type { RegistryId } from '../../common/registry.ts';
 import { eventually } from '../support/eventually.ts';
 import { FollowedSource, RememberedReport } from '../support/followed-source.ts';
+import { confirmedBy } from '../support/verdicts.ts';
 
 /**
  * What the Eureka source must do on any server: one suite for the fake and for real ones, driven by
@@ -255,7 +256,7 @@ function readingTests(server: () => EurekaServerHandle): void {
     const reader = follow(server().serviceUrls);
     await firstSnapshot(reader);
     await reader.followed.stop();
-    await assert.rejects(reader.source.confirmGone([], 'single', new AbortController().signal));
+    await assert.rejects(confirmedBy(reader.source, [], 'single', new AbortController().signal));
   });
 }
 
@@ -268,7 +269,7 @@ function removalTests(server: () => EurekaServerHandle): void {
     await server().cancel('GOING', 'c1');
     await eventually(() => assert.deepEqual(reader.followed.removed, ['GOING/c1']));
     const { signal } = new AbortController();
-    const gone = await reader.source.confirmGone(both, 'single', signal);
+    const gone = await confirmedBy(reader.source, both, 'single', signal);
     assert.deepEqual([...gone], ['GOING/c1']);
   });
 
@@ -280,7 +281,7 @@ function removalTests(server: () => EurekaServerHandle): void {
     await server().cancel('LONELY', 'l 1 %');
     await eventually(() => assert.deepEqual(reader.followed.removed, ['LONELY/l 1 %']));
     const { signal } = new AbortController();
-    assert.equal((await reader.source.confirmGone(before, 'single', signal)).size, 1);
+    assert.equal((await confirmedBy(reader.source, before, 'single', signal)).size, 1);
   });
 }
 

@@ -4,6 +4,7 @@ import { requireRigs, rigTest } from '../rigs/rig-test.ts';
 import { startSpringEureka } from '../rigs/spring.ts';
 import { eventually } from '../support/eventually.ts';
 import { eurekaSourceSuite, follow, restHandle } from './eureka-source-suite.ts';
+import { confirmedBy } from '../support/verdicts.ts';
 
 /**
  * A body that a server builds while something registers can stay without it until the next change or the
@@ -73,13 +74,13 @@ rigTest('a server that is gone leaves everything as it was, and comes back', 'ev
   assert.equal(reader.followed.view.size, 2);
   const instances = reader.followed.instances();
   const { signal } = new AbortController();
-  await assert.rejects(reader.source.confirmGone(instances, 'single', signal));
+  await assert.rejects(confirmedBy(reader.source, instances, 'single', signal));
 
   await rig.restart();
   await writer.register({ app: 'SHOP', id: '1', ip: '10.0.8.1' });
   // The fresh server knows one of two; the other has only not come back yet.
   await eventually(() => assert.equal(reader.followed.events.at(-1)?.kind, 'changes'));
-  assert.deepEqual([...(await reader.source.confirmGone(instances, 'single', signal))], []);
+  assert.deepEqual([...(await confirmedBy(reader.source, instances, 'single', signal))], []);
   await writer.register({ app: 'SHOP', id: '2', ip: '10.0.8.2' });
   await eventually(() => assert.deepEqual(reader.followed.instances(), instances));
 });

@@ -10,6 +10,7 @@ import { eventually } from '../support/eventually.ts';
 import { FollowedSource, RememberedReport } from '../support/followed-source.ts';
 import { dataOf, providerLeaf, readDump } from '../support/zookeeper-writer.ts';
 import type { DumpedNode } from '../support/zookeeper-writer.ts';
+import { confirmedBy } from '../support/verdicts.ts';
 
 /**
  * What every ZooKeeper source must do, whatever lies under it: one suite for the fake tree and for
@@ -175,12 +176,12 @@ function removalTests(factory: TreeFactory): void {
     await tree.under.remove(path);
     await eventually(() => assert.equal(followed.view.size, 1));
     const { signal } = new AbortController();
-    const gone = await source.confirmGone(instances, 'single', signal);
+    const gone = await confirmedBy(source, instances, 'single', signal);
     assert.deepEqual([...gone], followed.removed);
-    assert.equal((await source.confirmGone(instances, 'mass', signal)).size, 0);
+    assert.equal((await confirmedBy(source, instances, 'mass', signal)).size, 0);
     await tree.under.create(path, null, true);
     await eventually(() => assert.equal(followed.view.size, 2));
-    assert.equal((await source.confirmGone(instances, 'single', signal)).size, 0);
+    assert.equal((await confirmedBy(source, instances, 'single', signal)).size, 0);
   });
 
   void test('a registry whose directories vanish and come back is followed', async () => {

@@ -12,7 +12,7 @@ import { RegistryAgent } from '../../agent/agent.ts';
 import type { RegistryAgentOptions } from '../../agent/agent.ts';
 import type { FeedAccess } from '../../agent/feed-credentials.ts';
 import type { AgentObserver } from '../../agent/observer.ts';
-import type { Source, SourceEvent } from '../../agent/source.ts';
+import type { Source, SourceEvent, SuspectedLoss, Verdicts } from '../../agent/source.ts';
 import type { AgentIdentity, Contribution, RegistryHealth } from '../../aggregator/contribution.ts';
 import type { ContributionSink, Receipt } from '../../aggregator/contribution.ts';
 import { FeedServer } from '../../aggregator/feed-server.ts';
@@ -22,6 +22,7 @@ import type { RegistryId } from '../../common/registry.ts';
 import { Certificates } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { RawFeedAgent } from '../support/feed-agent.ts';
+import { verdictsOf } from '../support/verdicts.ts';
 
 const log = pino({ level: 'silent' });
 const registry = 'dc1/main' as RegistryId;
@@ -93,9 +94,9 @@ class ScriptedSource implements Source {
     }
   }
 
-  confirmGone(instances: readonly Instance[]): Promise<ReadonlySet<string>> {
-    const gone = instances.map(({ id }) => id).filter((id) => !this.instances.has(id));
-    return Promise.resolve(new Set(gone));
+  confirmLosses(losses: readonly SuspectedLoss[]): Promise<Verdicts> {
+    const ids = losses.map(({ instance }) => instance.id);
+    return Promise.resolve(verdictsOf(ids.filter((id) => !this.instances.has(id))));
   }
 
   push(event: SourceEvent): void {
@@ -424,7 +425,7 @@ test('a mass removal is held until an operator releases it', async () => {
   const aggregator = await startAggregator();
   const { source, agent, counts } = startAgent([aggregator.port], {}, { emptyServiceMs: 0 });
   const ids = Array.from({ length: 10 }, (_, index) => `i${index}`);
-  source.confirmGone = () => Promise.resolve(new Set());
+  source.confirmLosses = () => Promise.resolve(verdictsOf([]));
   source.snapshot(ids.map((id) => instance(id)));
   await eventually(() => assert.equal(aggregator.sink.instances.size, 10));
   source.snapshot([instance('other')]);

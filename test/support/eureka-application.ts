@@ -4,6 +4,8 @@ export interface EurekaApplication {
   register(changes?: EurekaRegistration): Promise<void>;
   heartbeat(): Promise<void>;
   override(status: string): Promise<void>;
+  /** It goes on as UP. */
+  removeOverride(): Promise<void>;
   cancel(): Promise<void>;
 }
 
@@ -52,6 +54,7 @@ export function eurekaApplication(
       }),
     heartbeat: () => call('PUT', own),
     override: (status) => call('PUT', `${own}/status?value=${status}`),
+    removeOverride: () => call('DELETE', `${own}/status?value=UP`),
     cancel: () => call('DELETE', own),
   };
 }

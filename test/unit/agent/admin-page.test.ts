@@ -2,9 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { renderAgentPage } from '../../../agent/admin-page.ts';
 import type { AgentReport, RegistryReport } from '../../../agent/admin-page.ts';
+import type { SourceFacts } from '../../../agent/source-facts.ts';
 import type { RegistryId } from '../../../common/registry.ts';
 
 const hostile = `"><img src=x onerror='alert(1)'>\u202e`;
+
+const source: SourceFacts = {
+  server: 'http://eureka-1:8761/eureka/',
+  hiddenDelayMs: 30_000,
+  expired: { count: 0, examples: [] },
+  unresolvedHosts: 0,
+  push: undefined,
+};
 
 function registryOf(changes: Partial<RegistryReport> = {}): RegistryReport {
   return {
@@ -16,7 +25,7 @@ function registryOf(changes: Partial<RegistryReport> = {}): RegistryReport {
     state: 'live',
     reason: '',
     registryAgeMs: 2300,
-    hiddenDelayMs: 30_000,
+    source,
     instances: { UP: 7, GONE: 2 },
     services: 3,
     heldRemovals: 0,
@@ -45,11 +54,36 @@ test('the page shows the registry, the aggregators and how far they are behind',
   assert.ok(!body.includes('/api/release'));
 });
 
+test('what an operator should know of the registry is told', () => {
+  const facts: SourceFacts = {
+    ...source,
+    expired: { count: 12, examples: ['SHOP/1', 'SHOP/2'] },
+    unresolvedHosts: 3,
+    push: {
+      peers: [
+        { address: '10.0.0.5', agoMs: 4_000 },
+        { address: '10.0.0.6', agoMs: 1_200 },
+      ],
+      items: { heartbeat: 40, register: 2 },
+    },
+  };
+  const { body } = renderAgentPage(reportOf(registryOf({ source: facts })));
+  for (const shown of [
+    ...['http://eureka-1:8761/eureka/', '12 stopped renewing', 'SHOP/1, SHOP/2, ...'],
+    ...['3 host names', '2 servers push, last 1.2 s ago: 40 heartbeat, 2 register'],
+  ]) {
+    assert.ok(body.includes(shown), shown);
+  }
+  const quiet = { ...source, push: { peers: [], items: {} } };
+  assert.match(renderAgentPage(reportOf(registryOf({ source: quiet }))).body, /no server pushes/);
+});
+
 test('held removals are shown with a button that lets them pass', () => {
   const held = Array.from({ length: 25 }, (_, number) => ({
     service: number === 0 ? '' : `application:/s${number}:`,
     evidence: '4 of 10',
     losses: 4,
+    witnesses: 'http://b:8761/eureka/ lists 3 of 4 as UP',
     passesInMs: 61_000,
   }));
   const { body } = renderAgentPage(reportOf(registryOf({ heldRemovals: 100, held })));
@@ -66,7 +100,7 @@ test('a registry that cannot be read and aggregators that are away are told with
         state: 'lost',
         reason: 'GET apps: refused',
         registryAgeMs: undefined,
-        hiddenDelayMs: 0,
+        source: { ...source, hiddenDelayMs: 0 },
         aggregators: [
           { address: 'a:1', state: 'waiting', reason: 'no route', accepted: 0, served: false },
         ],
@@ -91,7 +125,9 @@ test('names and reasons cannot become markup', () => {
         reason: hostile,
         state: 'suspect',
         heldRemovals: 1,
-        held: [{ service: hostile, evidence: hostile, losses: 1, passesInMs: 0 }],
+        held: [
+          { service: hostile, evidence: hostile, losses: 1, witnesses: hostile, passesInMs: 0 },
+        ],
         aggregators: [
           { address: hostile, state: 'waiting', reason: hostile, accepted: 0, served: false },
         ],

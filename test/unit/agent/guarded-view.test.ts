@@ -7,6 +7,7 @@ import { Retention } from '../../../agent/retention.ts';
 import { Guard } from '../../../common/guard.ts';
 import type { Instance, InstanceStatus } from '../../../common/instance.ts';
 import { decodeInstance } from '../../../proto/instance-codec.ts';
+import { verdictsOf } from '../../support/verdicts.ts';
 
 const policy = { fraction: 0.5, minimum: 5, windowMs: 1000, holdMs: 5000 };
 
@@ -36,16 +37,20 @@ class Bench {
 
   /** Confirms whatever waits, except these. */
   confirm(stillThere: readonly string[] = []): string[] {
-    const { instances, observedAt } = this.view.takeUnconfirmed(1000);
-    const asked = instances.map(({ id }) => id);
-    const gone = new Set(asked.filter((id) => !stillThere.includes(id)));
-    this.view.confirmed({ asked, gone, scale: 'single', observedAt }, this.now);
+    const { losses, observedAt } = this.view.takeUnconfirmed(1000);
+    const asked = losses.map(({ instance }) => instance.id);
+    const verdicts = verdictsOf(asked.filter((id) => !stillThere.includes(id)));
+    this.view.answered({ asked, verdicts, scale: 'single', observedAt }, this.now);
     return asked;
   }
 
   wait(ms: number): void {
     this.now += ms;
     this.view.tick(this.now);
+  }
+
+  heldIds(): string[] {
+    return this.view.heldLosses().map(({ id }) => id);
   }
 
   statuses(): Record<string, InstanceStatus> {
@@ -117,10 +122,10 @@ test('a confirmation that comes after the instance is back changes nothing', () 
   const bench = new Bench();
   bench.say(many('a', 2));
   bench.say([], ['a0']);
-  const { instances, observedAt } = bench.view.takeUnconfirmed(10);
+  const { losses, observedAt } = bench.view.takeUnconfirmed(10);
   bench.say([instance('a0', { weight: 5 })]);
-  const asked = instances.map(({ id }) => id);
-  bench.view.confirmed({ asked, gone: new Set(asked), scale: 'single', observedAt }, 0);
+  const asked = losses.map((loss) => loss.instance.id);
+  bench.view.answered({ asked, verdicts: verdictsOf(asked), scale: 'single', observedAt }, 0);
   assert.equal(bench.statuses()['a0'], 'UP');
 });
 
@@ -148,13 +153,13 @@ test('a mass removal is held, then released by time, confirmation or operator', 
     assert.equal(bench.activations.length, 1);
     assert.deepStrictEqual(bench.confirm(), []);
     assert.equal(bench.outbox.size, 10);
-    const asked = bench.view.heldIds();
+    const asked = bench.heldIds();
     assert.equal(asked.length, 10);
     if (way === 'time') bench.wait(5000);
     else if (way === 'operator') assert.equal(bench.view.release(0), 10);
     else {
-      const answer = { asked, gone: new Set(asked), scale: 'mass', observedAt: 0 } as const;
-      bench.view.confirmed(answer, 0);
+      const answer = { asked, verdicts: verdictsOf(asked), scale: 'mass', observedAt: 0 } as const;
+      bench.view.answered(answer, 0);
     }
     assert.equal(bench.outbox.size, 0);
     assert.equal(bench.view.heldCount, 0);
@@ -236,7 +241,7 @@ test('all instances DOWN at once is held, OUT_OF_SERVICE is not', () => {
   bench.say(many('a', 6));
   bench.say(many('a', 6, { status: 'DOWN' }));
   assert.deepStrictEqual(bench.view.statusCounts(), { UP: 6 });
-  assert.deepStrictEqual(bench.view.heldIds(), []);
+  assert.equal(bench.heldIds().length, 6);
   bench.say([instance('a0')]);
   bench.say([instance('a1', { status: 'OUT_OF_SERVICE' })]);
   assert.deepStrictEqual(bench.view.statusCounts(), { UP: 5, OUT_OF_SERVICE: 1 });
@@ -249,6 +254,123 @@ test('some instances DOWN pass at once', () => {
   bench.say(many('a', 10));
   bench.say(many('a', 8, { status: 'DOWN' }));
   assert.deepStrictEqual(bench.view.statusCounts(), { UP: 2, DOWN: 8 });
+});
+
+function idsOf(instances: readonly Instance[]): string[] {
+  return instances.map(({ id }) => id);
+}
+
+/** A view that loses 2500 of 3000 instances of one service, in one event. */
+function manyLost(status?: InstanceStatus): Bench {
+  const bench = new Bench(0);
+  bench.say(many('a', 3000));
+  const lost = many('a', 2500, status === undefined ? {} : { status });
+  if (status === undefined) bench.say([], idsOf(lost));
+  else bench.say(lost);
+  return bench;
+}
+
+function drain({ view }: Bench): void {
+  while (view.hasDue) view.passDue(0);
+}
+
+test('very many losses are judged in slices, and none passes before all are judged', () => {
+  const bench = manyLost();
+  assert.ok(bench.view.hasDue);
+  assert.equal(bench.view.hasUnconfirmed, false);
+  drain(bench);
+  assert.equal(bench.view.heldCount, 2500);
+  assert.equal(bench.outbox.size, 3000);
+});
+
+test('what comes back while very many losses are judged is no loss', () => {
+  const bench = manyLost();
+  bench.say(many('a', 2400));
+  drain(bench);
+  assert.equal(bench.view.heldCount, 0);
+  assert.equal(bench.confirm().length, 100);
+});
+
+test('losses that come while others are judged are judged after them', () => {
+  const bench = manyLost();
+  bench.say([], ['a2600']);
+  drain(bench);
+  assert.equal(bench.view.heldCount, 2501);
+});
+
+test('very many demotions pass in slices, and what is UP again does not', () => {
+  const bench = manyLost('DOWN');
+  bench.view.passDue(0);
+  bench.view.passDue(0);
+  assert.deepStrictEqual(bench.view.statusCounts(), { UP: 2500, DOWN: 500 });
+  bench.say([instance('a2499')]);
+  drain(bench);
+  assert.deepStrictEqual(bench.view.statusCounts(), { UP: 501, DOWN: 2499 });
+});
+
+test('additions that are sent early take no losses with them', () => {
+  const bench = new Bench();
+  bench.say(many('a', 10));
+  for (const each of many('a', 10, { status: 'DOWN' })) {
+    bench.view.upsert(each);
+    bench.view.commit(0);
+  }
+  bench.view.settle(0, 0);
+  assert.deepStrictEqual(bench.view.statusCounts(), { UP: 10 });
+  assert.equal(bench.view.heldCount, 10);
+});
+
+test('a release of very many passes in slices', () => {
+  const bench = manyLost();
+  drain(bench);
+  assert.equal(bench.view.release(0), 2500);
+  assert.equal(bench.view.heldCount, 0);
+  assert.equal(bench.outbox.size, 2500);
+  bench.say([instance('a2499')]);
+  drain(bench);
+  assert.equal(bench.outbox.size, 501);
+});
+
+test('nothing passes by its time but at a tick', () => {
+  const bench = new Bench(0);
+  bench.say(many('a', 20));
+  bench.say([], ['a19']);
+  bench.say([], idsOf(many('a', 15)));
+  bench.view.release(60_000);
+  assert.equal(bench.outbox.size, 4);
+  bench.say([], ['a18']);
+  bench.now = 120_000;
+  bench.say([], ['a17']);
+  assert.equal(bench.outbox.size, 4);
+});
+
+test('a held demotion passes with the word of a witness', () => {
+  const bench = new Bench();
+  bench.say(many('a', 6));
+  bench.say(many('a', 6, { status: 'DOWN' }));
+  const asked = bench.heldIds();
+  const verdicts = verdictsOf(['a0', 'a1'], ['a2']);
+  bench.now = 4000;
+  bench.view.answered({ asked, verdicts, scale: 'mass', observedAt: 0 }, bench.now);
+  assert.deepStrictEqual(bench.view.statusCounts(), { UP: 4, DOWN: 2 });
+  bench.wait(1000);
+  assert.deepStrictEqual(bench.heldIds(), ['a2']);
+  bench.wait(4000);
+  assert.deepStrictEqual(bench.view.statusCounts(), { DOWN: 6 });
+});
+
+test('who was asked about what is held, and how it ended, is told', () => {
+  const bench = new Bench();
+  bench.say(many('a', 6));
+  bench.say(many('a', 6, { status: 'DOWN' }));
+  bench.view.testify('b lists 6 of 6 as UP');
+  assert.equal(bench.view.held()[0]?.witnesses, 'b lists 6 of 6 as UP');
+  assert.equal(bench.view.holdMsMin, 5000);
+  bench.say(many('a', 6));
+  assert.deepStrictEqual(
+    bench.view.takeEnded().map(({ ends }) => ends.back),
+    [6],
+  );
 });
 
 test('an instance that breaks the limits is left out and counted', () => {

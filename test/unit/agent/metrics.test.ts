@@ -131,7 +131,7 @@ test('sources report connections, hidden delay and resyncs, without addresses', 
   const { metrics, report, lines } = setUp();
   report.connected('http://eureka-1:8761/eureka/');
   report.hiddenDelay(35_000);
-  report.expiredButListed(5);
+  report.expiredButListed(5, []);
   const zookeeper = metrics.forRegistry(dubbo).report;
   zookeeper.connected('zk1:2181', 'persistent');
   zookeeper.disconnected?.('zk1:2181', 'closed');

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { hostOf, HostNames } from '../../../aggregator/host.ts';
 import { encodeLabel } from '../../../aggregator/host-label.ts';
-import type { ServiceKey } from '../../../common/instance.ts';
+import type { Alias, ServiceKey } from '../../../common/instance.ts';
 import { instance } from './samples.ts';
 
 const domain = 'tributary.internal';
@@ -127,6 +127,48 @@ test('a tagged provider stands under its tag only, an application ignores it', (
     [`a.${domain}`],
   );
   assert.deepEqual(names.placements(instance('i', { service: application('') })), []);
+});
+
+test('an alias stands where an application of its name and ports would', () => {
+  const names = new HostNames(domain);
+  const hosts = (aliases: readonly Alias[], ...protocols: string[]): string[] =>
+    names
+      .placements(
+        instance('i', {
+          service: application('a'),
+          ports: protocols.map((protocol) => ({ protocol, number: 1 })),
+          aliases,
+        }),
+      )
+      .filter(({ isAlias }) => isAlias === true)
+      .map(({ host: found, port }) => {
+        const text = found.slice(0, -domain.length - 1);
+        return port === undefined ? `${text} (no port)` : `${text} ${port.protocol}`;
+      });
+  const all: Alias = { name: 'v.x', ports: 'all' };
+  const plain: Alias = { name: 'v', ports: 'plain' };
+  const secure: Alias = { name: 's', ports: 'secure' };
+  assert.deepEqual(hosts([all], 'http', 'https'), ['v.x http', 'secure.v.x https']);
+  assert.deepEqual(hosts([plain], 'http', 'https'), ['v http']);
+  assert.deepEqual(hosts([plain], 'grpc', 'http'), ['grpc.v grpc', 'v http']);
+  assert.deepEqual(hosts([plain], 'https'), ['secure.v https']);
+  assert.deepEqual(hosts([secure], 'http', 'https'), ['secure.s https']);
+  assert.deepEqual(hosts([secure], 'http', 'tls'), ['s tls']);
+  assert.deepEqual(hosts([secure], 'http'), []);
+  assert.deepEqual(hosts([plain, secure, all]), ['v (no port)', 'v.x (no port)']);
+  assert.deepEqual(hosts([{ name: 'A', ports: 'all' }], 'http'), []);
+  assert.deepEqual(hosts([{ name: '', ports: 'all' }], 'http'), []);
+});
+
+test('what is remembered of a service never mixes aliases up', () => {
+  const names = new HostNames(domain);
+  const service = application('a');
+  const ports = [{ protocol: 'http', number: 1 }];
+  const count = (aliases?: readonly Alias[]): number =>
+    names.placements(instance('i', { service, ports, ...(aliases && { aliases }) })).length;
+  assert.equal(count(), 1);
+  assert.equal(count([{ name: 'v', ports: 'all' }]), 2);
+  assert.equal(count(), 1);
 });
 
 const pieces = fc.constantFrom(

@@ -103,6 +103,33 @@ test('two spellings of an address are one endpoint', () => {
   );
 });
 
+test("a host's own application goes before those that it is an alias of", () => {
+  const named = (name: string, changes: Partial<Instance> = {}): Partial<Instance> => ({
+    service: { kind: 'application', name, group: '', version: '' },
+    ...changes,
+  });
+  const first = registry('dc0/first', { priority: 1 });
+  const alias = (changes: Partial<Instance>): Member => ({
+    ...member(changes, first),
+    isAlias: true,
+  });
+  const borrowed = [
+    alias(named('zebra', { id: '1', labels: { a: 'z' } })),
+    alias(named('billing', { id: '2', address: '10.0.0.2' })),
+  ];
+  const shared = mergeService(host, borrowed);
+  assert.deepEqual(shared.names, { 'tributary.io/application': 'billing' });
+  assert.equal(shared.endpoints.length, 2);
+  const own = member(named('orders', { id: '9', labels: { a: 'o' } }), main);
+  const service = mergeService(host, [...borrowed, own]);
+  assert.deepEqual(service.names, { 'tributary.io/application': 'orders' });
+  assert.deepEqual(service.endpoints[0]?.labels, { a: 'o' });
+  assert.deepEqual(service.endpoints[0].provenance, [
+    { registry: 'dc1/main', instance: '9' },
+    { registry: 'dc0/first', instance: '1' },
+  ]);
+});
+
 test('equal addresses in different networks are different endpoints', () => {
   const service = mergeService(host, [
     member({}, registry('dc1/main', { network: 'n1' })),

@@ -277,6 +277,61 @@ test('explain says why an instance is served or not', async () => {
   assert.equal(pipeline.explain('x'), undefined);
 });
 
+test('applications that share a VIP have one more host with the endpoints of all', async () => {
+  const { pipeline } = start();
+  const contribution = pipeline.sink.open(agent());
+  const ports = [
+    { protocol: 'http', number: 8080 },
+    { protocol: 'https', number: 8443 },
+  ];
+  const named = (name: string, address: string, changes: Partial<Instance> = {}): Instance =>
+    instance(`${name}/1`, {
+      service: { kind: 'application', name, group: '', version: '' },
+      address,
+      ports,
+      aliases: [
+        { name: 'pay.vip', ports: 'plain' },
+        { name: 'safe', ports: 'secure' },
+      ],
+      ...changes,
+    });
+  const cards = named('cards', '10.0.0.1');
+  const wallet = named('wallet', '10.0.0.2');
+  await contribution.replace(new Map([cards, wallet].map((each) => [each.id, each])), receipt);
+  const hosts = (): string[] =>
+    pipeline
+      .services('', 20)
+      .map(({ host, endpoints }) =>
+        [
+          host.replace('.tributary.internal', ''),
+          ...endpoints.map(({ address, port }) => `${address}:${port}`),
+        ].join(' '),
+      )
+      .sort();
+  assert.deepEqual(hosts(), [
+    'cards 10.0.0.1:8080',
+    'pay.vip 10.0.0.1:8080 10.0.0.2:8080',
+    'secure.cards 10.0.0.1:8443',
+    'secure.safe 10.0.0.1:8443 10.0.0.2:8443',
+    'secure.wallet 10.0.0.2:8443',
+    'wallet 10.0.0.2:8080',
+  ]);
+  contribution.apply([upsert({ ...cards, status: 'GONE' })], receipt);
+  const { aliases, ...withoutAliases } = wallet;
+  assert.equal(aliases?.length, 2);
+  contribution.apply([upsert(withoutAliases)], receipt);
+  assert.deepEqual(hosts(), [
+    'cards',
+    'pay.vip',
+    'secure.cards',
+    'secure.safe',
+    'secure.wallet 10.0.0.2:8443',
+    'wallet 10.0.0.2:8080',
+  ]);
+  contribution.apply([{ kind: 'removal', id: cards.id }], receipt);
+  assert.deepEqual(hosts(), ['secure.wallet 10.0.0.2:8443', 'wallet 10.0.0.2:8080']);
+});
+
 test('conflicts between registries are shown and counted', async () => {
   const { pipeline } = start({
     expected: [main, other],
@@ -325,13 +380,18 @@ const record = fc
     weight: fc.constantFrom(0, 1),
     status: fc.constantFrom('UP' as const, 'DOWN' as const),
     protocols: fc.subarray(['dubbo', 'grpc', 'http', 'https']),
+    aliases: fc.subarray(['a', 'b', 'v.x']),
+    which: fc.constantFrom('all' as const, 'plain' as const, 'secure' as const),
   })
-  .map(({ id, name, port, protocols, ...rest }) =>
+  .map(({ id, name, port, protocols, aliases, which, ...rest }) =>
     instance(id, {
       ...rest,
       service: { kind: 'application', name, group: '', version: '' },
       address: `10.0.0.${id.slice(1).length}`,
       ports: protocols.map((protocol, index) => ({ protocol, number: port + index })),
+      ...(aliases.length > 0 && {
+        aliases: aliases.map((alias) => ({ name: alias, ports: which })),
+      }),
     }),
   );
 
@@ -417,7 +477,9 @@ test('a restarted aggregator serves the same bytes before any agent is back', as
   const contribution = first.pipeline.sink.open(agent({ network: 'n1', defaultLocality: 'r/z' }));
   await contribution.replace(instances('a', 6000), receipt);
   contribution.health({ ...health('live'), registryAgeMs: 4000 });
-  await first.pipeline.sink.open(agent(fromOther)).replace(instances('b', 3), receipt);
+  const others = instances('b', 3);
+  others.set('v', instance('v', { aliases: [{ name: 'vip', ports: 'plain' }] }));
+  await first.pipeline.sink.open(agent(fromOther)).replace(others, receipt);
   stop.abort();
   await running;
   assert.ok(first.observer.saved >= 1);
@@ -446,7 +508,11 @@ test('a restarted aggregator serves the same bytes before any agent is back', as
   const stopThird = new AbortController();
   const runningThird = third.pipeline.run(stopThird.signal);
   await third.pipeline.ready;
-  assert.equal(third.pipeline.serviceCount(), 1, 'what is no longer expected is only shown');
+  assert.deepEqual(
+    third.pipeline.services('', 9).map(({ host }) => host.split('.')[0]),
+    ['b', 'orders', 'vip'],
+    'what is no longer expected is only shown',
+  );
   assert.equal(third.pipeline.registries()[0]?.isExpected, false);
   stopThird.abort();
   await runningThird;

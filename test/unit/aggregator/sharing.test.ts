@@ -20,6 +20,17 @@ test('an instance keeps what it says', () => {
   assert.deepEqual(shareParts(long), long);
 });
 
+test('equal aliases become one object, and long lists stay as they are', () => {
+  const aliases = (name: string) => [{ name, ports: 'plain' as const }];
+  const one = shareParts(instance('a', { aliases: aliases('vip') }));
+  const other = shareParts(instance('b', { aliases: aliases('vip') }));
+  assert.deepEqual(one.aliases, aliases('vip'));
+  assert.equal(one.aliases, other.aliases);
+  const long = instance('c', { aliases: aliases('x'.repeat(600)) });
+  assert.equal(shareParts(long).aliases, long.aliases);
+  assert.ok(!('aliases' in shareParts(instance('d'))));
+});
+
 test('parts that differ stay apart', () => {
   const one = shareParts(instance('a', { labels: { a: 'b' }, ports }));
   const other = shareParts(

@@ -23,6 +23,18 @@ function ids(losses: readonly Loss[]): string[] {
   return losses.map(({ id }) => id);
 }
 
+function tick(guard: Guard, now: number): readonly Loss[] {
+  guard.tick(now);
+  return guard.takeDue(Infinity);
+}
+
+function release(guard: Guard): readonly Loss[] {
+  const released = guard.release();
+  const passed = guard.takeDue(Infinity);
+  assert.equal(passed.length, released);
+  return passed;
+}
+
 test('fewer removals than the minimum pass one by one, even all of a service', () => {
   const guard = new Guard(policy);
   const outcome = guard.want(removals(4), census({ a: 4 }), 0);
@@ -39,7 +51,9 @@ test('more than the fraction of a service is held, with evidence', () => {
     { service: 'a', evidence: 'service a: 6 of 10 UP instances removed within 1 s, limit 5' },
   ]);
   assert.equal(guard.heldCount, 6);
-  assert.deepStrictEqual(guard.held(), [{ ...outcome.activations[0], losses: 6, dueAt: 5000 }]);
+  assert.deepStrictEqual(guard.held(), [
+    { ...outcome.activations[0], losses: 6, dueAt: 5000, witnesses: '' },
+  ]);
 });
 
 test('exactly the fraction passes', () => {
@@ -110,30 +124,39 @@ test('a held removal drops out when the instance is back', () => {
   for (const { id } of removals(10)) guard.back(id);
   assert.equal(guard.heldCount, 0);
   assert.deepStrictEqual(guard.held(), []);
-  assert.deepStrictEqual(guard.tick(10_000), []);
+  assert.deepStrictEqual(tick(guard, 10_000), []);
 });
 
 test('held and unconfirmed removals pass when the hold time is over, not before', () => {
   const guard = new Guard(policy);
   guard.want(removals(10), census({ a: 10 }), 0);
   guard.want(removals(1, 'b'), census({ a: 10, b: 10 }), 2000);
-  assert.deepStrictEqual(guard.tick(4999), []);
-  assert.equal(guard.tick(5000).length, 10);
-  assert.deepStrictEqual(ids(guard.tick(7000)), ['b0']);
+  assert.deepStrictEqual(tick(guard, 4999), []);
+  assert.equal(tick(guard, 5000).length, 10);
+  assert.deepStrictEqual(ids(tick(guard, 7000)), ['b0']);
 });
 
 test('hold times start again after the registry could not be read', () => {
   const guard = new Guard(policy);
   guard.want(removals(10), census({ a: 10 }), 0);
   guard.renew(4000);
-  assert.deepStrictEqual(guard.tick(8999), []);
-  assert.equal(guard.tick(9000).length, 10);
+  assert.deepStrictEqual(tick(guard, 8999), []);
+  assert.equal(tick(guard, 9000).length, 10);
+});
+
+test('time in which the process slept is no hold time', () => {
+  const guard = new Guard(policy);
+  guard.want(removals(10), census({ a: 10 }), 0);
+  assert.deepStrictEqual(tick(guard, 1000), []);
+  assert.deepStrictEqual(tick(guard, 61_000), []);
+  assert.deepStrictEqual(tick(guard, 64_999), []);
+  assert.equal(tick(guard, 65_000).length, 10);
 });
 
 test('an operator releases what is held, and what follows is counted anew', () => {
   const guard = new Guard(policy);
   guard.want(removals(10), census({ a: 12 }), 0);
-  assert.equal(guard.release().length, 10);
+  assert.equal(release(guard).length, 10);
   assert.equal(guard.heldCount, 0);
   assert.equal(guard.want(removals(2, 'a', 10), census({ a: 2 }), 10).held.length, 0);
 });
@@ -167,18 +190,133 @@ test('a removal wanted twice is counted once', () => {
   });
 });
 
+test('a held loss that somebody refutes is held for its whole time again', () => {
+  const guard = new Guard(policy);
+  guard.want(removals(10), census({ a: 10 }), 0);
+  guard.want(removals(1, 'b'), census({ a: 10, b: 900 }), 0);
+  guard.refute(['a0', 'a1', 'b0', 'unknown'], 4000);
+  assert.equal(tick(guard, 5000).length, 9);
+  assert.equal(guard.heldCount, 2);
+  assert.deepStrictEqual(tick(guard, 8999), []);
+  assert.deepStrictEqual(ids(tick(guard, 9000)), ['a0', 'a1']);
+});
+
+test('what is due passes in slices, unless its instance is back by then', () => {
+  const guard = new Guard(policy);
+  guard.want(removals(10), census({ a: 10 }), 0);
+  guard.tick(5000);
+  assert.ok(guard.hasDue);
+  assert.equal(guard.heldCount, 0);
+  assert.deepStrictEqual(ids(guard.takeDue(4)), ['a0', 'a1', 'a2', 'a3']);
+  guard.back('a4');
+  assert.ok(guard.isPending('a5'));
+  assert.deepStrictEqual(ids(guard.confirm(['a5'], 'single')), ['a5']);
+  assert.deepStrictEqual(ids(guard.takeDue(100)), ['a6', 'a7', 'a8', 'a9']);
+  assert.deepStrictEqual(guard.takeDue(100), []);
+  assert.equal(guard.hasDue, false);
+});
+
+test('a release lets only what is held pass', () => {
+  const guard = new Guard(policy);
+  guard.want(removals(1, 'b'), census({ a: 10, b: 90 }), 0);
+  guard.want(removals(10), census({ a: 10, b: 90 }), 0);
+  assert.equal(release(guard).length, 10);
+  assert.ok(guard.isPending('b0'));
+});
+
+test('the end of a hold is told once, with how it came', () => {
+  const guard = new Guard(policy);
+  const { activations } = guard.want(removals(10), census({ a: 10, b: 90 }), 0);
+  guard.testify('b lists none of 10 as UP');
+  assert.equal(guard.held()[0]?.witnesses, 'b lists none of 10 as UP');
+  guard.back('a0');
+  guard.confirm(['a1', 'a2'], 'mass');
+  guard.refute(['a3'], 4000);
+  guard.tick(5000);
+  assert.deepStrictEqual(guard.takeEnded(), []);
+  guard.release();
+  assert.deepStrictEqual(guard.takeEnded(), [
+    {
+      ...activations[0],
+      ends: { back: 1, confirmed: 2, time: 6, released: 1 },
+      witnesses: 'b lists none of 10 as UP',
+    },
+  ]);
+  assert.deepStrictEqual(guard.takeEnded(), []);
+  guard.want(removals(10, 'a', 10), census({ a: 10, b: 90 }), 60_000);
+  assert.equal(guard.held()[0]?.witnesses, '');
+});
+
+test('words of witnesses that come when nothing is held any more are forgotten', () => {
+  const guard = new Guard(policy);
+  guard.testify('too late');
+  guard.want(removals(10), census({ a: 10 }), 0);
+  assert.equal(guard.held()[0]?.witnesses, '');
+});
+
+test('a service may have limits of its own', () => {
+  const services = (name: string): object | undefined =>
+    name === 'a' ? { fraction: 0.9, minimum: 2, holdMs: 1000 } : undefined;
+  const guard = new Guard({ ...policy, services });
+  const up = census({ a: 10, b: 10, c: 1000 });
+  assert.equal(guard.want(removals(9), up, 0).held.length, 0);
+  assert.equal(guard.want(removals(1, 'a', 9), up, 1).held.length, 10);
+  assert.equal(guard.want(removals(6, 'b'), up, 2).held.length, 6);
+  assert.equal(guard.holdMsMin, 1000);
+  assert.equal(tick(guard, 1001).length, 10);
+  assert.equal(guard.holdMsMin, 5000);
+  assert.deepStrictEqual(tick(guard, 5001), []);
+  assert.equal(tick(guard, 5002).length, 6);
+});
+
+test('a service of fraction 1 is never held and weighs nothing for the registry', () => {
+  const services = (name: string): object | undefined =>
+    name === 'batch' ? { fraction: 1 } : undefined;
+  const guard = new Guard({ ...policy, services });
+  const up = census({ batch: 90, a: 10 });
+  assert.equal(guard.want(removals(90, 'batch'), up, 0).single.length, 90);
+  assert.equal(guard.want(removals(4), up, 0).held.length, 0);
+  assert.equal(guard.confirm(['batch0'], 'single').length, 1);
+  assert.equal(tick(guard, 5000).length, 93);
+  const demoted = removals(90, 'batch').map((loss) => ({ ...loss, kind: 'demotion' }) as const);
+  assert.equal(guard.want(demoted, up, 6000).held.length, 0);
+});
+
+test('a registry of fraction 1 is never held, but for services that say otherwise', () => {
+  const services = (name: string): object | undefined =>
+    name === 'b' ? { fraction: 0.5 } : undefined;
+  const guard = new Guard({ ...policy, fraction: 1, services });
+  const up = census({ a: 10, b: 10 });
+  assert.equal(guard.want(removals(10), up, 0).held.length, 0);
+  assert.equal(guard.want(removals(10, 'b'), up, 0).held.length, 10);
+});
+
+test('more services than are remembered are looked up again', () => {
+  let lookups = 0;
+  const services = (): undefined => {
+    lookups += 1;
+    return undefined;
+  };
+  const guard = new Guard({ ...policy, services });
+  const many = Array.from({ length: 10_001 }, (_, index) => removals(1, `s${index}`)).flat();
+  guard.want(many, { registry: 1_000_000, service: () => 100 }, 0);
+  assert.ok(lookups > 10_000 && lookups < 30_000);
+});
+
 type Step =
   | { readonly kind: 'want'; readonly ids: readonly number[] }
-  | { readonly kind: 'back' | 'confirm' | 'mass'; readonly id: number }
+  | { readonly kind: 'back' | 'confirm' | 'mass' | 'refute'; readonly id: number }
   | { readonly kind: 'wait'; readonly ms: number }
-  | { readonly kind: 'release' };
+  | { readonly kind: 'release' }
+  | { readonly kind: 'due' };
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({ kind: fc.constant('want'), ids: fc.array(fc.nat(29), { maxLength: 12 }) }),
-    fc.record({ kind: fc.constantFrom('back', 'confirm', 'mass'), id: fc.nat(29) }),
+    fc.record({ kind: fc.constantFrom('back', 'confirm', 'mass', 'refute'), id: fc.nat(29) }),
     fc.record({ kind: fc.constant('wait'), ms: fc.nat(2000) }),
     fc.record({ kind: fc.constant('release') }),
+    fc.record({ kind: fc.constant('due') }),
   ),
   { maxLength: 60 },
 );
@@ -218,8 +356,10 @@ test('whatever happens, every removal finally passes or its instance is back', (
           up.add(step.id);
         } else if (step.kind === 'wait') {
           now += step.ms;
-          pass(guard.tick(now));
-        } else if (step.kind === 'release') pass(guard.release());
+          guard.tick(now);
+        } else if (step.kind === 'refute') guard.refute([String(step.id)], now);
+        else if (step.kind === 'release') guard.release();
+        else if (step.kind === 'due') pass(guard.takeDue(3));
         else pass(guard.confirm([String(step.id)], step.kind === 'mass' ? 'mass' : 'single'));
         for (const id of open) assert.ok(guard.isPending(String(id)));
         assert.equal(
@@ -227,7 +367,7 @@ test('whatever happens, every removal finally passes or its instance is back', (
           guard.heldCount,
         );
       }
-      pass(guard.tick(now + policy.holdMs));
+      pass(tick(guard, now + policy.holdMs));
       assert.equal(open.size, 0);
       assert.equal(guard.heldCount, 0);
     }),

@@ -23,6 +23,21 @@ test('an Eureka cluster is an id and its servers', () => {
   });
 });
 
+test('a DNS TXT record may list the servers of an Eureka cluster', () => {
+  const text = 'txt+https://u:secret@txt.eu.example.com:8761/eureka/';
+  const address = eurekaAddressSchema.parse(`dc1/orders=${text},http://a/`);
+  assert.deepEqual(address.servers, [text, 'http://a/']);
+  assert.equal(
+    formatEurekaAddress(address),
+    'dc1/orders=txt+https://***@txt.eu.example.com:8761/eureka/,http://a/',
+  );
+  const eureka = messages(eurekaAddressSchema);
+  assert.match(eureka('dc1/a=txt+http://10.0.0.1/'), /name of a DNS TXT record.*not an address/);
+  assert.match(eureka('dc1/a=txt+http://[::1]/'), /name of a DNS TXT record.*not an address/);
+  assert.match(eureka('dc1/a=txt+ftp://a/'), /expected http/);
+  assert.match(eureka('dc1/a=txt+http://a/?b'), /expected no query/);
+});
+
 test('a ZooKeeper ensemble is an id, its servers and perhaps a path', () => {
   assert.deepEqual(zooKeeperAddressSchema.parse('dc1/dubbo=h1:2181,h2,[::1]:2182/a/b/'), {
     registry: 'dc1/dubbo',
@@ -44,6 +59,10 @@ test('mistakes are told with an example, and without passwords', () => {
   assert.match(eureka('dc1/orders=//u:secret@a'), /expected a URL instead of "\/\/\*\*\*@a"/);
   assert.match(eureka('dc1/orders=ftp://u:secret@a/'), /^expected http.*"ftp:\/\/\*\*\*@a\/"$/);
   assert.match(eureka('dc1/orders=http://a/?x=1'), /expected no query/);
+  assert.match(
+    eureka('dc1/orders=http://u:sec%ret@a/'),
+    /^expected percent-encoded credentials in "http:\/\/\*\*\*@a\/"$/,
+  );
   assert.match(eureka('dc1/orders=http://a/,b,ftp://c'), / \| /, 'each server is checked');
   assert.match(zookeeper('dc1/dubbo=h1:x,h2:0'), /"h1:x".* \| .*"h2:0"/);
   assert.match(zookeeper('dc1/dubbo=h1/a//b'), /bad path "\/a\/\/b"/);

@@ -44,13 +44,26 @@ const instances: fc.Arbitrary<Instance> = fc.record(
     locality: text(0, 12),
     weight: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
     status: fc.constantFrom(...statuses),
+    aliases: fc.uniqueArray(
+      fc.record(
+        { name: text(1, 40), ports: fc.constantFrom('all', 'plain', 'secure') },
+        { noNullPrototype: true },
+      ),
+      { selector: (alias) => alias.name, minLength: 1, maxLength: 16 },
+    ),
   },
-  plain,
+  {
+    ...plain,
+    requiredKeys: ['id', 'service', 'address', 'ports', 'labels', 'locality', 'weight', 'status'],
+  },
 );
 
 function sortedPorts(instance: Instance): Instance {
   const ports = instance.ports.toSorted((left, right) => (left.protocol < right.protocol ? -1 : 1));
-  return { ...instance, ports };
+  const { aliases } = instance;
+  return aliases === undefined
+    ? { ...instance, ports }
+    : { ...instance, ports, aliases: aliases.toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
 function sample(): Instance {
@@ -66,7 +79,7 @@ function sample(): Instance {
   };
 }
 
-test('decoding an encoded instance gives it back, ports sorted', () => {
+test('decoding an encoded instance gives it back, ports and aliases sorted', () => {
   fc.assert(
     fc.property(instances, (instance) => {
       const decoded = decodeInstance(encodeInstance(instance));
@@ -148,6 +161,21 @@ test('a rule that is broken is named with its field', () => {
     [{ labels: { '': 'x' } }, /labels: key: empty/],
     [{ labels: { a: 'x'.repeat(65_537) } }, /labels: value: longer/],
     [{ address: 'x'.repeat(256) }, /address: longer/],
+    [{ aliases: [{ name: '', ports: 'all' }] }, /aliases\[0\]\.name: empty/],
+    [{ aliases: [{ name: 'x'.repeat(256), ports: 'all' }] }, /aliases\[0\]\.name: longer/],
+    [
+      {
+        aliases: [
+          { name: 'a', ports: 'all' },
+          { name: 'a', ports: 'plain' },
+        ],
+      },
+      /aliases\[1\]\.name: twice/,
+    ],
+    [
+      { aliases: Array.from({ length: 17 }, (_, index) => ({ name: `a${index}`, ports: 'all' })) },
+      /aliases: more than 16/,
+    ],
     [
       {
         labels: Object.fromEntries(
@@ -178,6 +206,14 @@ test('a status of a newer agent reads as UNKNOWN, and unknown fields are skipped
     Buffer.from([(12 << 3) | 1, 1, 2, 3, 4, 5, 6, 7, 8]),
   ]);
   assert.deepStrictEqual(decodeInstance(newer), { ...sample(), status: 'UNKNOWN' });
+});
+
+test('an alias of a newer agent, with ports unknown here, has all', () => {
+  const newer = Buffer.concat([
+    encodeInstance(sample()),
+    Buffer.from([(9 << 3) | 2, 8, (1 << 3) | 2, 1, 0x61, 2 << 3, 9, (3 << 3) | 2, 1, 0]),
+  ]);
+  assert.deepStrictEqual(decodeInstance(newer).aliases, [{ name: 'a', ports: 'all' }]);
 });
 
 test('a decoded instance does not change when its bytes do', () => {

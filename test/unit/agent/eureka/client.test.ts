@@ -3,19 +3,37 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { pino } from 'pino';
 import { openBody } from '../../../../agent/eureka/body.ts';
 import type { RawBody } from '../../../../agent/eureka/body.ts';
-import { describeResult, EurekaClient } from '../../../../agent/eureka/client.ts';
-import type { FetchResult } from '../../../../agent/eureka/client.ts';
+import { EurekaClient } from '../../../../agent/eureka/client.ts';
+import { describeResult } from '../../../../agent/eureka/fetch-result.ts';
+import type { ClientOptions } from '../../../../agent/eureka/client.ts';
+import type { FetchResult } from '../../../../agent/eureka/fetch-result.ts';
+import { plainAccess } from '../../../../agent/eureka/options.ts';
 import { parseServiceUrl } from '../../../../agent/eureka/service-url.ts';
-import { ConfigurationError, ProtocolError } from '../../../../common/errors.ts';
+import { ProtocolError } from '../../../../common/errors.ts';
 import { registrationOf } from '../../../support/eureka-registration.ts';
 import { startFakeEureka } from '../../../support/fake-eureka.ts';
 import type { EurekaFault, FakeEureka, FakeEurekaNode } from '../../../support/fake-eureka.ts';
 
 let fake: FakeEureka;
 let node: FakeEurekaNode;
-const client = new EurekaClient({ requestTimeoutMs: 400, bodyLimitBytes: 100_000 });
+const newClient = (options: Partial<ClientOptions> = {}): EurekaClient =>
+  new EurekaClient(
+    {
+      requestTimeoutMs: 400,
+      bodyLimitBytes: 100_000,
+      isCompact: false,
+      regions: [],
+      access: plainAccess,
+      environment: {},
+      ...options,
+    },
+    { servers: [] },
+    pino({ level: 'silent' }),
+  );
+const client = newClient();
 const never = new AbortController().signal;
 
 before(async () => {
@@ -147,7 +165,7 @@ test('a body beyond the limit is refused, on the wire and inflated', async () =>
     const fields = { hostName: `h${Math.random()}` };
     node.registry.register(registrationOf('BIG', `i${index}-${Math.random()}`, fields));
   }
-  const small = new EurekaClient({ requestTimeoutMs: 5_000, bodyLimitBytes: 5_000 });
+  const small = newClient({ requestTimeoutMs: 5_000, bodyLimitBytes: 5_000 });
   const result = await small.get(parseServiceUrl(node.serviceUrl), 'apps', never);
   await small.close();
   assert.ok(result.kind === 'failed');
@@ -170,25 +188,54 @@ test('a gzip body that is cut short or no gzip is an error', async () => {
   await assert.rejects(drain(Buffer.from('{"applications":{}}')), ProtocolError);
 });
 
-test('service URLs are taken as they stand, with a slash at the end', () => {
-  assert.equal(parseServiceUrl('http://h:8761/eureka').url, 'http://h:8761/eureka/');
-  assert.equal(parseServiceUrl('https://[::1]/a/eureka/v2/').url, 'https://[::1]/a/eureka/v2/');
-  for (const text of [
-    'h:8761',
-    'ftp://h/eureka/',
-    'http://h/?token=hidden',
-    'http://h/#a',
-    '//h',
-  ]) {
-    assert.throws(() => parseServiceUrl(text), ConfigurationError, text);
+test('lists have the remote regions in their query, small and sorted, single instances do not', async () => {
+  const regional = newClient({ regions: ['us-West-2', 'eu-west-1', 'US-west-2', 'a&b', ' '] });
+  for (const path of ['apps', 'apps/delta', 'apps/ORDERS/i1']) {
+    await regional.get(parseServiceUrl(node.serviceUrl), path, never);
   }
-  const secret = 'http://user:hid%den@h/eureka/';
-  assert.throws(
-    () => parseServiceUrl(secret),
-    (error: Error) => error instanceof ConfigurationError && !error.message.includes('hid'),
+  await regional.close();
+  assert.deepEqual(
+    node.requests.slice(-3).map(({ path }) => path),
+    [
+      '/eureka/apps?regions=a%26b,eu-west-1,us-west-2',
+      '/eureka/apps/delta?regions=a%26b,eu-west-1,us-west-2',
+      '/eureka/apps/ORDERS/i1',
+    ],
   );
-  assert.throws(
-    () => parseServiceUrl('http://user:hidden@/'),
-    (error: Error) => error instanceof ConfigurationError && !error.message.includes('hidden'),
+});
+
+test('the short form is asked for in lists only', async () => {
+  const compact = newClient({ isCompact: true });
+  for (const path of ['apps', 'apps/delta', 'apps/ORDERS/i1']) {
+    await compact.get(parseServiceUrl(node.serviceUrl), path, never);
+  }
+  await compact.close();
+  assert.deepEqual(
+    node.requests.slice(-3).map(({ headers }) => headers['x-eureka-accept']),
+    ['compact', 'compact', 'full'],
   );
+});
+
+test('a kept-alive connection that breaks as it is used is tried once more', async () => {
+  let requests = 0;
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', () => {
+      requests += 1;
+      if (requests === 2) socket.destroy();
+      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const url = parseServiceUrl(`http://127.0.0.1:${port}/eureka/`);
+  const other = newClient();
+  assert.equal((await other.get(url, 'apps', never)).kind, 'ok');
+  assert.equal((await other.get(url, 'apps', never)).kind, 'ok');
+  assert.equal(requests, 3);
+  await other.close();
+  const late = await other.get(url, 'apps', never);
+  assert.ok(late.kind === 'failed');
+  assert.match(describeResult(late), /closed/);
+  await new Promise((resolve) => server.close(resolve));
 });

@@ -124,6 +124,7 @@ test('look-alike spellings are read', () => {
   assert.equal(record.app, 'SHOP');
   assert.equal(record.id, '7');
   assert.equal(record.status, 'UNKNOWN');
+  assert.equal(record.vipAddress, '');
   assert.deepEqual(record.port, { number: 8080, enabled: true });
   assert.deepEqual(record.securePort, { number: 8443, enabled: false });
   assert.deepEqual(
@@ -135,6 +136,31 @@ test('look-alike spellings are read', () => {
   );
   assert.equal(record.leaseEndsAt, 3000);
   assert.equal(record.dirtyAt, 0);
+});
+
+test('what look-alike servers leave out or spell otherwise is read', () => {
+  const record = good(
+    decodeRecord(
+      JSON.stringify({
+        hostName: '10.0.0.1',
+        ipAddr: '10.0.0.1',
+        app: 'shop',
+        status: 'up',
+        port: { $: '8080', '@enabled': true },
+        securePort: { $: 443, '@enabled': 'false' },
+        vipAddress: 'shop-vip:80',
+        secureVipAddress: null,
+      }),
+      '',
+    ),
+  );
+  assert.equal(record.id, '10.0.0.1');
+  assert.equal(record.status, 'UP');
+  assert.deepEqual(record.port, { number: 8080, enabled: true });
+  assert.deepEqual(record.securePort, { number: 443, enabled: false });
+  assert.equal(record.vipAddress, 'shop-vip:80');
+  assert.equal(record.secureVipAddress, '');
+  assert.equal(record.dataCenter.size, 0);
 });
 
 test('a record that cannot be used is named, with the status that counts', () => {

@@ -13,6 +13,7 @@ import { startFakeEureka } from '../../../support/fake-eureka.ts';
 import type { EurekaFault, FakeEureka, FakeEurekaNode } from '../../../support/fake-eureka.ts';
 import { RememberedReport } from '../../../support/followed-source.ts';
 import { registrationOf } from '../../../support/eureka-registration.ts';
+import { confirmedBy, lossesOf } from '../../../support/verdicts.ts';
 
 let fake: FakeEureka;
 let clockOffsetMs = 0;
@@ -242,7 +243,7 @@ void describe('what counts as gone', () => {
     await node.restartEmpty();
     node.registry.register(registrationOf('SHOP', '2'));
     await knows(reader, 1);
-    assert.deepEqual([...(await reader.source.confirmGone(before, 'single', signal))], []);
+    assert.deepEqual([...(await confirmedBy(reader.source, before, 'single', signal))], []);
     assert.ok(reader.followed.count('snapshot') >= 2);
   });
 
@@ -253,8 +254,8 @@ void describe('what counts as gone', () => {
     const before = await knows(reader, 2);
     await node.restartEmpty();
     await knows(reader, 0);
-    assert.deepEqual([...(await reader.source.confirmGone(before, 'single', signal))], []);
-    assert.deepEqual([...(await reader.source.confirmGone(before, 'mass', signal))], []);
+    assert.deepEqual([...(await confirmedBy(reader.source, before, 'single', signal))], []);
+    assert.deepEqual([...(await confirmedBy(reader.source, before, 'mass', signal))], []);
   });
 
   test('a server that was away for a moment and kept its memory is believed', async () => {
@@ -267,7 +268,7 @@ void describe('what counts as gone', () => {
     await node.start();
     node.registry.cancel('SHOP', '1');
     await knows(reader, 1);
-    const gone = await reader.source.confirmGone(before, 'single', signal);
+    const gone = await confirmedBy(reader.source, before, 'single', signal);
     assert.deepEqual([...gone], ['SHOP/1']);
   });
 
@@ -280,13 +281,22 @@ void describe('what counts as gone', () => {
     a.registry.cancel('SHOP', '1');
     a.registry.cancel('SHOP', '2');
     await knows(reader, 1);
-    assert.deepEqual([...(await reader.source.confirmGone(before, 'mass', signal))], []);
+    const verdicts = await reader.source.confirmLosses(lossesOf(before), 'mass', signal);
+    assert.deepEqual([...verdicts.confirmed], []);
+    assert.deepEqual([...verdicts.refuted].sort(), ['SHOP/1', 'SHOP/2', 'SHOP/3']);
+    assert.equal(verdicts.testimony, `${b.serviceUrl} lists 3 of 3 as UP`);
     b.registry.applyReplication({ kind: 'cancel', app: 'SHOP', id: '1' });
-    const gone = await reader.source.confirmGone(before, 'mass', signal);
-    assert.deepEqual([...gone], ['SHOP/1']);
+    await eventually(async () => {
+      const gone = await confirmedBy(reader.source, before, 'mass', signal);
+      assert.deepEqual([...gone], ['SHOP/1']);
+    });
     await b.restartEmpty();
     b.registry.register(registrationOf('SHOP', '3'));
-    assert.deepEqual([...(await reader.source.confirmGone(before, 'mass', signal))], []);
+    await eventually(async () => {
+      const young = await reader.source.confirmLosses(lossesOf(before), 'mass', signal);
+      assert.deepEqual([...young.confirmed], []);
+      assert.match(young.testimony ?? '', /young/);
+    });
   });
 
   test('after a switch to a young server the other one is asked', async () => {
@@ -300,10 +310,12 @@ void describe('what counts as gone', () => {
     await a.stop();
     await eventually(() => assert.equal(reader.report.servers.at(-1), b.serviceUrl));
     await knows(reader, 1);
-    assert.deepEqual([...(await reader.source.confirmGone(before, 'single', signal))], []);
+    assert.deepEqual([...(await confirmedBy(reader.source, before, 'single', signal))], []);
     c.registry.applyReplication({ kind: 'cancel', app: 'SHOP', id: '2' });
-    const gone = await reader.source.confirmGone(before, 'single', signal);
-    assert.deepEqual([...gone], ['SHOP/2']);
+    await eventually(async () => {
+      const gone = await confirmedBy(reader.source, before, 'single', signal);
+      assert.deepEqual([...gone], ['SHOP/2']);
+    });
   });
 
   test('of a server that denies what it lists, a new list decides', async () => {
@@ -314,10 +326,10 @@ void describe('what counts as gone', () => {
     node.registry.cancel('SHOP', '1');
     await knows(reader, 2);
     node.fail({ kind: 'status', code: 404 }, /apps\/SHOP\//);
-    const gone = await reader.source.confirmGone(before.slice(0, 2), 'single', signal);
+    const gone = await confirmedBy(reader.source, before.slice(0, 2), 'single', signal);
     assert.deepEqual([...gone], ['SHOP/1']);
     node.fail({ kind: 'status', code: 503 }, /apps\/SHOP\//);
-    await assert.rejects(reader.source.confirmGone(before, 'single', signal), TransientError);
+    await assert.rejects(confirmedBy(reader.source, before, 'single', signal), TransientError);
   });
 });
 
@@ -330,7 +342,7 @@ void describe('ids that a server cannot be asked about', () => {
     const before = await knows(reader, 3);
     node.registry.cancel('SHOP', 'a/1');
     await knows(reader, 2);
-    const gone = await reader.source.confirmGone(before, 'single', signal);
+    const gone = await confirmedBy(reader.source, before, 'single', signal);
     assert.deepEqual([...gone], ['SHOP/a/1']);
   });
 });
@@ -346,7 +358,7 @@ test('what cannot be asked yet is a passing failure', async () => {
   await start(1);
   const options = { ...eurekaOptionsForTests, serviceUrls: ['http://127.0.0.1:1/eureka/'] };
   const source = createEurekaSource(options, new RememberedReport(), pino({ level: 'silent' }));
-  await assert.rejects(source.confirmGone([], 'single', signal), TransientError);
+  await assert.rejects(confirmedBy(source, [], 'single', signal), TransientError);
 });
 
 test('passwords reach no event, no log and no report', async () => {

@@ -18,6 +18,7 @@ import { eventually } from '../../../support/eventually.ts';
 import { FollowedSource, RememberedReport } from '../../../support/followed-source.ts';
 import { TreeFake } from '../../../support/tree-fake.ts';
 import { bulkPaths, dataOf, readDump } from '../../../support/zookeeper-writer.ts';
+import { confirmedBy } from '../../../support/verdicts.ts';
 
 const { signal } = new AbortController();
 
@@ -290,7 +291,7 @@ test('one gone endpoint is confirmed by its paths, a living or unknown one is no
   tree.remove(path);
   tree.remove(providerPath({ timestamp: 1 }));
   await eventually(() => assert.equal(followed.view.size, 1));
-  const answer = await source.confirmGone([...instances, { ...gone, id: 'x' }], 'single', signal);
+  const answer = await confirmedBy(source, [...instances, { ...gone, id: 'x' }], 'single', signal);
   assert.deepEqual([...answer], [gone.id]);
   assert.deepEqual(tree.asked, [[path, providerPath({ timestamp: 1 })]]);
 });
@@ -300,7 +301,7 @@ test('a path that exists after all is no confirmation', async (context) => {
   const instances = followed.instances();
   tree.emit({ kind: 'removed', path, observedAt: performance.now() });
   await eventually(() => assert.equal(followed.view.size, 0));
-  assert.equal((await source.confirmGone(instances, 'single', signal)).size, 0);
+  assert.equal((await confirmedBy(source, instances, 'single', signal)).size, 0);
 });
 
 test('a newer leaf that comes before the answer is no confirmation', async (context) => {
@@ -309,21 +310,21 @@ test('a newer leaf that comes before the answer is no confirmation', async (cont
   tree.remove(path);
   await eventually(() => assert.equal(followed.view.size, 0));
   tree.beforeMissing = () => tree.create(providerPath({ timestamp: 9 }));
-  assert.equal((await source.confirmGone(instances, 'single', signal)).size, 0);
+  assert.equal((await confirmedBy(source, instances, 'single', signal)).size, 0);
 });
 
 test('nobody can be asked while the registry is lost, and nobody is asked about a mass', async (context) => {
   const { tree, source, followed } = await follow(context, (fake) => fake.create(path));
   const instances = followed.instances();
-  assert.equal((await source.confirmGone(instances, 'mass', signal)).size, 0);
+  assert.equal((await confirmedBy(source, instances, 'mass', signal)).size, 0);
   tree.remove(path);
   await eventually(() => assert.equal(followed.view.size, 0));
   tree.beforeMissing = () => tree.lose();
-  await assert.rejects(source.confirmGone(instances, 'single', signal), TransientError);
-  await assert.rejects(source.confirmGone(instances, 'single', signal), TransientError);
+  await assert.rejects(confirmedBy(source, instances, 'single', signal), TransientError);
+  await assert.rejects(confirmedBy(source, instances, 'single', signal), TransientError);
   assert.deepEqual(tree.asked.length, 1);
   await assert.rejects(
-    source.confirmGone(instances, 'single', AbortSignal.abort()),
+    confirmedBy(source, instances, 'single', AbortSignal.abort()),
     TransientError,
   );
 });
@@ -331,7 +332,7 @@ test('nobody can be asked while the registry is lost, and nobody is asked about 
 test('the iteration ends with the signal, also before it has begun', async () => {
   const tree = new TreeFake();
   const source = createTreeSource(tree, optionsForTests, new RememberedReport(), silent);
-  await assert.rejects(source.confirmGone([], 'single', signal), TransientError);
+  await assert.rejects(confirmedBy(source, [], 'single', signal), TransientError);
   for await (const event of source.watch(AbortSignal.abort())) assert.fail(event.kind);
   const followed = new FollowedSource(source);
   await eventually(() => assert.equal(followed.count('snapshot'), 1));

@@ -6,6 +6,7 @@ import type {
   EurekaRegistryOptions,
 } from '../../../../standalone/eureka-registry/registry.ts';
 import { serveEurekaRegistry } from '../../../../standalone/eureka-registry/server.ts';
+import { registrationOf } from '../../../support/eureka-registration.ts';
 import { eventually } from '../../../support/eventually.ts';
 
 let stop: AbortController;
@@ -145,4 +146,80 @@ test('an address in use is an error', async () => {
     serveEurekaRegistry(registry, { host: '127.0.0.1', port }, stop.signal, () => undefined),
     /EADDRINUSE/,
   );
+});
+
+interface Listed {
+  readonly applications: {
+    readonly versions__delta: string;
+    readonly apps__hashcode: string;
+    readonly application: readonly { readonly instance: readonly { readonly app: string }[] }[];
+  };
+}
+
+async function listed(path: string): Promise<{ version: string; census: string; size: number }> {
+  const { status, text } = await call('GET', path);
+  assert.equal(status, 200);
+  const { versions__delta, apps__hashcode, application } = (JSON.parse(text) as Listed)
+    .applications;
+  const size = application.flatMap((app) => app.instance).length;
+  return { version: versions__delta, census: apps__hashcode, size };
+}
+
+test('instances are found by their virtual addresses, and a miss is an empty list', async () => {
+  await serve();
+  const vips = { vipAddress: 'shop,store', secureVipAddress: 'shop-secure' };
+  await call('POST', '/eureka/apps/shop', { body: { instance: { ...instance, ...vips } } });
+  for (const path of ['vips/shop', 'vips/store', 'svips/shop-secure']) {
+    assert.deepEqual(await listed(`/eureka/${path}`), { version: '-1', census: 'UP_1_', size: 1 });
+  }
+  for (const path of ['vips/sho', 'svips/shop', 'vips/none']) {
+    assert.deepEqual(await listed(`/eureka/${path}`), { version: '-1', census: '', size: 0 });
+  }
+});
+
+test('a closed registry refuses virtual addresses too', async () => {
+  await serve({ warmUpMs: 3_600_000 });
+  assert.equal((await call('GET', '/eureka/vips/shop')).status, 403);
+});
+
+test('the two makes of servers differ in their status page and in what they ask of clients', async () => {
+  await serve();
+  const status = await call('GET', '/eureka/status');
+  assert.equal(status.status, 200);
+  assert.match(status.text, /"registered-replicas"/);
+  stop.abort();
+  await served;
+  stop = new AbortController();
+  await serve({ flavour: 'spring' });
+  assert.equal((await call('GET', '/eureka/status')).status, 500);
+  const headers = { 'accept-encoding': 'identity' };
+  assert.equal((await call('GET', '/eureka/apps', { headers })).status, 200);
+});
+
+test('another region is added when it is asked for, and refused until it was read once', async () => {
+  await serve({ remoteRegions: ['us-west-2'] });
+  await call('POST', '/eureka/apps/shop', { body: { instance } });
+  const path = (list: string): string => `/eureka/apps${list}?regions=US-West-2,nowhere`;
+  assert.equal((await call('GET', path(''))).status, 403);
+  assert.equal((await call('GET', path('/delta'))).status, 403);
+  assert.equal((await listed('/eureka/apps')).size, 1);
+  const remote = createEurekaRegistry({ readOnlyCacheMs: 0 });
+  remote.register(registrationOf('FAR', '1'));
+  registry.setRegion('us-west-2', remote);
+  for (const list of ['', '/delta']) {
+    const { census, size } = await listed(path(list));
+    assert.deepEqual([census, size], ['UP_2_', 2]);
+  }
+  assert.equal((await listed('/eureka/apps')).census, 'UP_1_');
+  assert.equal((await listed('/eureka/apps?regions=nowhere')).census, 'UP_1_');
+});
+
+test('a heartbeat of a newer registration than is known must register', async () => {
+  await serve();
+  const body = { instance: { ...instance, lastDirtyTimestamp: '5' } };
+  await call('POST', '/eureka/apps/shop', { body });
+  const beat = `/eureka/apps/shop/${encodeURIComponent('a b/1')}`;
+  assert.equal((await call('PUT', `${beat}?lastDirtyTimestamp=4`)).status, 200);
+  assert.equal((await call('PUT', `${beat}?lastDirtyTimestamp=5`)).status, 200);
+  assert.equal((await call('PUT', `${beat}?lastDirtyTimestamp=6`)).status, 404);
 });

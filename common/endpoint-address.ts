@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
-/** Why an address cannot be an endpoint: a host name, or an address that no packet can be sent to. */
+/** Why an address cannot be an endpoint: a text that is none, or an address that no packet can be sent to. */
 export type AddressFault = 'not-an-ip' | 'unusable-address';
 
 /**
@@ -24,6 +24,18 @@ export function canonicalAddress(
   const low = Number.parseInt(mapped[2] ?? '', 16);
   return usable([high >> 8, high & 255, low >> 8, low & 255].join('.'));
 }
+
+/**
+ * Whether the text is a host name that may be looked up: DNS labels (underscores allowed), the last of which is no
+ * number, since resolvers read `10.1` and `0x7f1` as addresses; and none of the words by which clients say that they have none.
+ */
+export function isHostName(text: string): boolean {
+  return hostName.test(text) && !noNames.has(text.toLowerCase());
+}
+
+const hostName =
+  /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?!(?:\d+|0x[\da-f]*)\.?$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?$/i;
+const noNames = new Set(['null', 'unknown', 'undefined', 'none', 'nan']);
 
 function usable(address: string): ReturnType<typeof canonicalAddress> {
   const first = Number(address.slice(0, address.indexOf('.')));
