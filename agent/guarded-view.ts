@@ -231,8 +231,11 @@ export class GuardedView {
     for (const id of this.retention.takeDue(now)) {
       if (this.outbox.get(id)?.instance.status === 'GONE') this.drop(id);
     }
-    for (const [id, doubt] of this.doubted) if (doubt.dueAt <= now) this.remove(id, now);
-    this.settle(now, now);
+    // What an event that is still being taken in has wanted so far is none of this.
+    if (this.toJudge.size === 0) this.observedAt = now;
+    for (const [id, { dueAt }] of this.doubted) if (dueAt <= now) this.doubtAgain(id);
+    if (this.toJudge.size > 0) this.judgeSlice(now);
+    this.outbox.commit(now);
   }
 
   /** An operator lets everything held pass. Returns how many. */
@@ -317,6 +320,12 @@ export class GuardedView {
     this.pass(this.guard.confirm(demotions, 'single'), now);
     this.pass(this.guard.takeDue(sliceMax), now);
     if (this.hasDue) this.due.poke();
+  }
+
+  private doubtAgain(id: string): void {
+    const known = this.outbox.get(id);
+    if (known?.instance.status !== 'UP' || this.wanted.has(id)) return;
+    this.toJudge.set(id, { id, service: known.service, kind: 'removal' });
   }
 
   private pass(losses: readonly Loss[], now: number): void {

@@ -16,7 +16,7 @@ export type LiveWord = 'up' | 'not-up' | 'absent' | 'unanswerable';
 
 /** A server that can be asked, and the words by which it calls an instance UP. */
 export interface Asked {
-  readonly client: EurekaClient;
+  readonly client: Pick<EurekaClient, 'get'>;
   readonly server: ServiceUrl;
   readonly upStatuses: readonly EurekaStatus[];
 }

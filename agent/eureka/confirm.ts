@@ -1,4 +1,5 @@
 import { TransientError } from '../../common/errors.ts';
+import { Pause } from '../../common/yielding.ts';
 import type { SuspectedLoss, Verdicts } from '../source.ts';
 import { askLive } from './ask.ts';
 import type { Asked, LiveWord } from './ask.ts';
@@ -80,12 +81,17 @@ export interface Judgement {
 }
 
 /** What a server's list makes of losses. A record that nobody understands counts as UP when it says so. */
-export function judgeByList(losses: readonly SuspectedLoss[], list: RegistryView): Judgement {
+export async function judgeByList(
+  losses: readonly SuspectedLoss[],
+  list: RegistryView,
+): Promise<Judgement> {
   const agreed: SuspectedLoss[] = [];
   const refuted: SuspectedLoss[] = [];
+  const pause = new Pause();
   for (const loss of losses) {
     if (isListedUp(loss, list)) refuted.push(loss);
     else if (isUnlisted(loss, list)) agreed.push(loss);
+    if (pause.isDue()) await pause.turn();
   }
   return { agreed, refuted };
 }
@@ -156,7 +162,7 @@ function isListedUp({ instance }: SuspectedLoss, list: RegistryView): boolean {
   return (entry?.instance?.status ?? entry?.status) === 'UP';
 }
 
-/** The ids of these losses. */
-export function idsOf(losses: readonly SuspectedLoss[]): Set<string> {
+/** The ids of some losses. */
+function idsOf(losses: readonly SuspectedLoss[]): Set<string> {
   return new Set(losses.map(({ instance }) => instance.id));
 }

@@ -148,13 +148,15 @@ export class ServerSession {
   /** Reads what the plan asks for. Never throws for what the server does. */
   async read(signal: AbortSignal): Promise<ReadResult> {
     const now = performance.now();
+    const wall = Date.now();
     const plan = planFetch(this.plan, now, this.silentMs(now));
     const result =
       plan.kind === 'full'
         ? await this.readFull(plan.reason, signal)
         : await this.readDelta(signal);
     if (result.kind === 'read') {
-      this.succeededAt = { steady: performance.now(), wall: Date.now() };
+      // From when it was asked for: the machine may have slept while the answer was on its way.
+      this.succeededAt = { steady: now, wall };
     }
     return result;
   }

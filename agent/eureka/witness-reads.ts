@@ -1,4 +1,3 @@
-import type { Poller } from './poller.ts';
 import type { ServiceUrl } from './service-url.ts';
 import type { ServerSession } from './session.ts';
 import type { RegistryView } from './view.ts';
@@ -15,8 +14,15 @@ export interface WitnessRead {
   readonly readAt: number;
 }
 
+type WitnessSession = Pick<ServerSession, 'view' | 'memoryMs' | 'expectRestart' | 'read'>;
+
+/** Who reads a server that is not followed, once and in full; see Poller. */
+export interface WitnessReader {
+  readOnce(server: ServiceUrl, signal: AbortSignal): Promise<WitnessSession | undefined>;
+}
+
 interface Kept {
-  readonly session: ServerSession;
+  readonly session: WitnessSession;
   /** When what the session holds was last another body than before. */
   changedAt: number;
   last: WitnessRead;
@@ -32,14 +38,14 @@ const keptMs = 60_000;
  * until then the same read is the answer. What is unchanged since the read before is not decoded again.
  */
 export class WitnessReads {
-  private readonly poller: Poller;
+  private readonly reader: WitnessReader;
   private readonly intervalMs: number;
   private readonly kept = new Map<string, Kept>();
   private readonly reading = new Map<string, Promise<WitnessRead | undefined>>();
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(poller: Poller, intervalMs: number) {
-    this.poller = poller;
+  constructor(reader: WitnessReader, intervalMs: number) {
+    this.reader = reader;
     this.intervalMs = intervalMs;
   }
 
@@ -68,7 +74,7 @@ export class WitnessReads {
     const kept = this.kept.get(server.url);
     this.kept.delete(server.url);
     if (kept === undefined) {
-      const session = await this.poller.readOnce(server, signal);
+      const session = await this.reader.readOnce(server, signal);
       if (session === undefined) return undefined;
       const { view, memoryMs } = session;
       const readAt = performance.now();

@@ -2,8 +2,8 @@ import { TransientError } from '../../common/errors.ts';
 import type { SuspectedLoss, Verdicts } from '../source.ts';
 import type { Asked } from './ask.ts';
 import type { EurekaClient } from './client.ts';
-import { confirmSingle, idsOf, judgeByList, judgeLive } from './confirm.ts';
-import type { Judgement } from './confirm.ts';
+import { confirmSingle, judgeByList, judgeLive } from './confirm.ts';
+import { Hearing, idsOf } from './hearing.ts';
 import { LaterReads, laterReadsPolicy } from './later-reads.ts';
 import type { LaterReadsPolicy } from './later-reads.ts';
 import type { Poller } from './poller.ts';
@@ -29,16 +29,6 @@ const witnessDefaults: WitnessOptions = {
   laterReads: laterReadsPolicy,
   readIntervalMs: 9_000,
 };
-
-/** What was found out about losses so far. */
-interface Hearing {
-  /** Not refuted by anybody yet. */
-  readonly open: readonly SuspectedLoss[];
-  readonly refuted: Set<string>;
-  /** How many servers have agreed with all that is open. */
-  readonly agreeing: number;
-  readonly testimony: readonly string[];
-}
 
 /**
  * The servers of one cluster, asked whether what seems to be lost is lost.
@@ -127,64 +117,49 @@ export class Witnesses {
     session: ServerSession,
     signal: AbortSignal,
   ): Promise<Verdicts> {
-    let hearing: Hearing = { open: losses, refuted: new Set(), agreeing: 0, testimony: [] };
+    const hearing = new Hearing(losses);
     for (const server of this.poller.others) {
-      hearing = await this.hear(hearing, losses, server, signal);
+      await this.hearList(hearing, losses, server, signal);
     }
-    if (hearing.agreeing > 0) {
-      hearing = await this.hearLive(hearing, session.server, { isWitness: true }, signal);
-    }
-    const { open, refuted, agreeing, testimony } = hearing;
-    const confirmed = agreeing > 0 ? idsOf(open) : new Set<string>();
-    return { confirmed, refuted, testimony: testimony.join('; ') };
+    const hasWitness = hearing.witnesses > 0;
+    if (hasWitness) await this.hearLive(hearing, session.server, { isWitness: true }, signal);
+    const confirmed = hasWitness ? await idsOf(hearing.open) : new Set<string>();
+    return { confirmed, refuted: hearing.refuted, testimony: hearing.testimony };
   }
 
   /** Hears another server: its list, and its live word on what it does not list. */
-  private async hear(
+  private async hearList(
     hearing: Hearing,
     losses: readonly SuspectedLoss[],
     server: ServiceUrl,
     signal: AbortSignal,
-  ): Promise<Hearing> {
+  ): Promise<void> {
     const read = await this.reads.read(server, signal);
-    if (read === undefined) return this.told(hearing, `${server.url} could not be read`);
-    const { agreed, refuted } = judgeByList(losses, read.view);
-    for (const { instance } of refuted) hearing.refuted.add(instance.id);
-    const count = `${refuted.length} of ${losses.length}`;
-    if (read.view.size === 0 || read.memoryMs < memoryMinMs) {
-      const what = read.view.size === 0 ? 'is empty' : `is young and lists ${count} as UP`;
-      const told = this.told(hearing, `${server.url} ${what}`);
-      return this.hearLive(
-        { ...told, open: unrefuted(told) },
-        server,
-        { isWitness: false },
-        signal,
-      );
+    if (read === undefined) {
+      hearing.note(`${server.url} could not be read`);
+      return;
     }
-    const isAgreed = idsOf(agreed);
-    const open = hearing.open.filter(({ instance }) => isAgreed.has(instance.id));
-    const told = this.told(hearing, `${server.url} lists ${count} as UP`);
-    const next = { ...told, open, agreeing: told.agreeing + 1 };
-    return this.hearLive(next, server, { isWitness: true }, signal);
+    const judgement = await judgeByList(losses, read.view);
+    const isYoung = read.view.size === 0 || read.memoryMs < memoryMinMs;
+    const count = `${judgement.refuted.length} of ${losses.length}`;
+    const who = read.view.size === 0 ? ' is empty:' : isYoung ? ' is young:' : '';
+    hearing.note(`${server.url}${who} lists ${count} as UP`);
+    if (!isYoung) hearing.witnesses += 1;
+    await hearing.hear(judgement, !isYoung);
+    await this.hearLive(hearing, server, { isWitness: !isYoung }, signal);
   }
 
-  /** Only what a witness agrees with, live, stays open; of another server, only what it does not know as UP. */
   private async hearLive(
     hearing: Hearing,
     server: ServiceUrl,
     { isWitness }: { readonly isWitness: boolean },
     signal: AbortSignal,
-  ): Promise<Hearing> {
-    if (hearing.open.length === 0) return hearing;
-    const { agreed, refuted } = await judgeLive(hearing.open, this.asked(server), signal);
-    for (const { instance } of refuted) hearing.refuted.add(instance.id);
-    const next = { ...hearing, open: isWitness ? agreed : unrefuted(hearing) };
-    if (refuted.length === 0) return next;
-    return this.told(next, `${server.url} knows ${refuted.length} as UP when asked`);
-  }
-
-  private told(hearing: Hearing, word: string): Hearing {
-    return { ...hearing, testimony: [...hearing.testimony, word] };
+  ): Promise<void> {
+    if (hearing.open.length === 0) return;
+    const judgement = await judgeLive(hearing.open, this.asked(server), signal);
+    await hearing.hear(judgement, isWitness);
+    const { length } = judgement.refuted;
+    if (length > 0) hearing.note(`${server.url} knows ${length} as UP when asked`);
   }
 
   private async byLaterReads(
@@ -196,19 +171,16 @@ export class Witnesses {
     this.laterReadsOf = server.url;
     const refused = await this.readLater(losses, server, signal);
     const sure = this.laterReads.sure(losses);
-    const { agreed, refuted }: Judgement =
-      sure.length === 0
-        ? { agreed: [], refuted: [] }
-        : await judgeLive(sure, this.asked(server), signal);
-    const testimony = refused ?? this.describeReads(losses, server);
-    return { confirmed: idsOf(agreed), refuted: idsOf(refuted), testimony };
+    const hearing = new Hearing(sure);
+    hearing.note(refused ?? this.describeReads(sure.length, losses.length, server));
+    await this.hearLive(hearing, server, { isWitness: true }, signal);
+    const { refuted, testimony } = hearing;
+    return { confirmed: await idsOf(hearing.open), refuted, testimony };
   }
 
-  private describeReads(losses: readonly SuspectedLoss[], server: ServiceUrl): string {
+  private describeReads(missed: number, all: number, { url }: ServiceUrl): string {
     const { count, intervalMs } = this.options.laterReads;
-    const missed = this.laterReads.sure(losses).length;
-    const seconds = intervalMs / 1000;
-    return `no other server to ask; ${server.url} lacks ${missed} of ${losses.length} in ${count} reads ${seconds} s apart`;
+    return `no other server to ask; ${url} lacks ${missed} of ${all} in ${count} reads ${intervalMs / 1000} s apart`;
   }
 
   /** One more read, if it is time for one. Returns why it does not count, if it does not. */
@@ -222,7 +194,8 @@ export class Witnesses {
     const read = await this.reads.read(server, signal);
     const isYoung = read !== undefined && (read.memoryMs < memoryMinMs || now < this.distrustUntil);
     if (read !== undefined && !isYoung && !read.isRestarted) {
-      this.laterReads.note(judgeByList(losses, read.view).agreed, now);
+      const { agreed } = await judgeByList(losses, read.view);
+      this.laterReads.note(agreed, now);
       return undefined;
     }
     this.laterReads.reset();
@@ -233,8 +206,4 @@ export class Witnesses {
   private asked(server: ServiceUrl): Asked {
     return { client: this.client, server, upStatuses: this.options.upStatuses };
   }
-}
-
-function unrefuted({ open, refuted }: Hearing): readonly SuspectedLoss[] {
-  return open.filter(({ instance }) => !refuted.has(instance.id));
 }

@@ -1,11 +1,16 @@
-import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import { readBatch, readRegistration, statusNamed, time } from './batch.ts';
 import { BodyBudget, usePushBody } from './body.ts';
-import type { UnusableBody } from './body.ts';
+import type { BodySource, UnusableBody } from './body.ts';
 import type { PushedItem, PushReport, PushSink } from './item.ts';
 import { routeOf } from './route.ts';
 import type { PushRoute } from './route.ts';
+
+/** What of a request is used. */
+export interface PushRequest extends BodySource {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+}
 
 /** What a request is answered with, and what it brought. */
 export interface PushAnswer {
@@ -26,16 +31,17 @@ export interface PushAnswer {
 export class PushAnswers {
   private readonly sink: Pick<PushSink, 'isKnown'>;
   private readonly log: Logger;
-  private readonly budget = new BodyBudget();
+  private readonly budget: BodyBudget;
   private hasToldMalformed = false;
 
-  constructor(sink: Pick<PushSink, 'isKnown'>, log: Logger) {
+  constructor(sink: Pick<PushSink, 'isKnown'>, log: Logger, budget = new BodyBudget()) {
     this.sink = sink;
     this.log = log;
+    this.budget = budget;
   }
 
   /** Never rejects. The request is one of somebody who may push. */
-  async answer(request: IncomingMessage): Promise<PushAnswer> {
+  async answer(request: PushRequest): Promise<PushAnswer> {
     try {
       return await this.find(request);
     } catch (error) {
@@ -44,7 +50,7 @@ export class PushAnswers {
     }
   }
 
-  private async find(request: IncomingMessage): Promise<PushAnswer> {
+  private async find(request: PushRequest): Promise<PushAnswer> {
     const route = routeOf(request.method ?? '', request.url ?? '', request.headers);
     switch (route.kind) {
       case 'unknown':
@@ -66,7 +72,7 @@ export class PushAnswers {
   }
 
   private async use(
-    request: IncomingMessage,
+    request: PushRequest,
     answer: (body: Buffer) => Promise<PushAnswer>,
   ): Promise<PushAnswer> {
     const answered: PushAnswer | UnusableBody = await usePushBody(request, this.budget, answer);

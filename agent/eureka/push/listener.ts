@@ -17,15 +17,21 @@ import { PushSecurity } from './security.ts';
 
 /** Files may be replaced while we run: they are looked at so often, milliseconds. */
 const rereadMs = 10_000;
-/** A server sends on twenty threads at most, each with a connection. */
-const connectionsMax = 512;
+/**
+ * Far more than servers need: each sends on twenty threads at most. Those beyond it are cut off, and a Netflix server that is
+ * cut off while it sends loses the thread that did, until it is restarted.
+ */
+const connectionsMax = 1024;
 const closeDeadlineMs = 1_000;
 
-/** Servers close a connection that is idle for 30 s themselves: so none is closed on a request that is on its way. */
+/**
+ * Generous with time, for the reason above; what is held meanwhile is bounded. Servers close what is idle for 30 s themselves,
+ * so no request is on its way when we do.
+ */
 const limits = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
-  requestTimeout: 15_000,
+  requestTimeout: 60_000,
   keepAliveTimeout: 120_000,
   connectionsCheckingInterval: 5_000,
 };
@@ -118,6 +124,7 @@ export class PushListener {
     const receivedAt = performance.now();
     const peer = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
     const answer = await this.answerTo(request, signal);
+    if (signal.aborted) response.setHeader('connection', 'close');
     send(response, answer);
     this.count(peer, answer);
     const { items } = answer;

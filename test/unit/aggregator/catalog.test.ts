@@ -9,6 +9,7 @@ import { ProtocolError } from '../../../common/errors.ts';
 import type { GuardPolicy } from '../../../common/guard.ts';
 import { serviceKeyText } from '../../../common/instance.ts';
 import type { Instance } from '../../../common/instance.ts';
+import { eventually } from '../../support/eventually.ts';
 import { agent, health, instance, instances, registryId } from './samples.ts';
 
 const main = registryId('dc1/main');
@@ -25,7 +26,7 @@ class Followed {
   readonly catalog: Catalog;
   announcements = 0;
 
-  constructor(policy: GuardPolicy, expected = [main]) {
+  constructor(policy: GuardPolicy, expected = [main], ownLog = log) {
     this.catalog = new Catalog(
       { expected: new Set(expected), guardPolicy: () => policy },
       {
@@ -47,7 +48,7 @@ class Followed {
         guardActivated: (_, { evidence }) => this.activations.push(evidence),
         failed: (error) => assert.fail(String(error)),
       },
-      log,
+      ownLog,
     );
   }
 
@@ -205,6 +206,53 @@ test('a hold runs out while a healthy agent speaks, and only then', async () => 
   assert.equal(followed.ids().length, 10);
   followed.catalog.tick(later + 61_000);
   assert.equal(followed.ids().length, 0);
+});
+
+test('very many that are released go in slices, and the end of the hold is told', async () => {
+  const lines: string[] = [];
+  const followed = new Followed(
+    strict,
+    [main],
+    pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
+  );
+  await followed.catalog.open(agent()).replace(instances('a', 1200), receipt);
+  const contribution = followed.catalog.open(agent({ epoch: '02' }));
+  await contribution.replace(new Map(), receipt);
+  assert.equal(followed.catalog.release(main), 1200);
+  assert.equal(followed.ids().length, 700);
+  contribution.apply([upsert(instance('a-1199'))], receipt);
+  assert.equal(followed.catalog.release(main), 0);
+  await eventually(() => assert.deepEqual(followed.ids(), ['a-1199']));
+  assert.equal(followed.registry.guard.heldCount, 0);
+  const ended = lines.filter((line) => line.includes('held no more'));
+  assert.equal(ended.length, 1);
+  assert.match(ended[0] ?? '', /"released":1200/);
+});
+
+test('no more than some of the parts that are held are named in the log', async () => {
+  const lines: string[] = [];
+  const followed = new Followed(
+    { ...strict, fraction: 0.5 },
+    [main],
+    pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
+  );
+  const all = new Map<string, Instance>();
+  const kept = new Map<string, Instance>();
+  for (let service = 0; service < 22; service++) {
+    const name = `s${service}`;
+    for (const [id, found] of instances(name, 10)) all.set(id, found);
+  }
+  for (const [id, found] of instances('kept', 1000)) {
+    all.set(id, found);
+    kept.set(id, found);
+  }
+  await followed.catalog.open(agent()).replace(all, receipt);
+  await followed.catalog.open(agent({ epoch: '02' })).replace(kept, receipt);
+  assert.equal(followed.activations.length, 22);
+  assert.equal(lines.filter((line) => line.includes('"removals are held"')).length, 20);
+  followed.catalog.release(main);
+  assert.equal(lines.filter((line) => line.includes('"removals are held no more"')).length, 20);
+  assert.equal(lines.filter((line) => line.includes('"others":2')).length, 2);
 });
 
 test('instances that all are down in a new epoch are held as they were', async () => {

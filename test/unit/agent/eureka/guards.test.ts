@@ -80,11 +80,13 @@ async function live(
     replication: { readTimeoutMs: 30_000 },
   });
   for (const at of instances.keys()) cluster.register(at, 'UP', '1');
-  time.jump(1_000);
-  await time.pause(50);
+  const isWhole = (node: FakeEurekaNode): boolean => node.registry.registrations().length === size;
+  while (!cluster.nodes.every(isWhole)) await time.pause(5);
   time.jump(7_200_000);
   for (const node of cluster.nodes) node.registry.forgetChanges();
   cluster.beat();
+  // What the servers have to tell each other of it is told before anything else happens.
+  await time.pause(50);
   const serviceUrls = [...cluster.nodes.map((node) => node.serviceUrl), ...others];
   const options = { serviceUrls, pollIntervalMs: 1_000, requestTimeoutMs: 30_000 };
   const agent = new WitnessedAgent(options, () => undefined);

@@ -167,28 +167,6 @@ test('bodies have a limit, inflated ones too, and who exceeds it hears so', asyn
   assert.deepEqual(new Set(outcomes), new Set(['malformed', 'taken']));
 });
 
-test('while too much is being read, a batch is put off', async () => {
-  const { port } = await start();
-  const size = 15 * 1024 * 1024;
-  const head = `POST /eureka/peerreplication/batch/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${size + 1}\r\n\r\n`;
-  const sockets = await Promise.all(
-    [1, 2, 3].map(async () => {
-      const socket = connect(port, '127.0.0.1');
-      await new Promise((resolve) => {
-        socket.write(head);
-        socket.write(Buffer.alloc(size, ' '), resolve);
-      });
-      return socket;
-    }),
-  );
-  const large = `${cancelBody}${' '.repeat(14 * 1024 * 1024)}`;
-  await eventually(async () => assert.equal((await push(large)).status, 503));
-  assert.ok(outcomes.includes('busy'));
-  assert.equal((await push(cancelBody)).status, 200, 'a small one finds room');
-  for (const socket of sockets) socket.destroy();
-  await eventually(async () => assert.equal((await push(large)).status, 200));
-});
-
 test('a slow body keeps nobody waiting, and is taken when it is whole', async () => {
   const { port } = await start();
   const socket = connect(port, '127.0.0.1');
