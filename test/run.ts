@@ -109,7 +109,8 @@ async function runFiles(files: readonly string[], isUnitOnly: boolean): Promise<
   }
   const events = run({
     files: files.map((file) => join(ROOT, file)),
-    concurrency: isUnitOnly ? availableParallelism() : BOUNDED_CONCURRENCY,
+    // Unit tests wait more than they compute: for timers, sockets, each other's turns.
+    concurrency: isUnitOnly ? availableParallelism() * 2 : BOUNDED_CONCURRENCY,
     timeout: TEST_TIMEOUT_MS,
     execArgv: ['--import', new URL('watchdog.ts', import.meta.url).href],
     signal: abort.signal,

@@ -11,7 +11,7 @@ import { startFastTime } from '../support/fast-time.ts';
 import { WitnessedAgent } from '../support/witnessed-agent.ts';
 
 /**
- * The shorter form of test/unit/agent/eureka/convergence.test.ts on real servers: two peers that replicate to each
+ * The shorter form of test/conformance/eureka-histories-suite.ts on real servers: two peers that replicate to each
  * other and push to the agent, applications that write at random, and each server killed once.
  */
 

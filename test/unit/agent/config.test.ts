@@ -142,3 +142,16 @@ test('what is printed has no passwords and can be read again', () => {
     eureka: { registry: 'dc1/orders', servers: ['https://h/e'] },
   });
 });
+
+test('services may have guard limits of their own', () => {
+  const file = join(folder, 'guards.yaml');
+  writeFileSync(
+    file,
+    'guard_services: { orders: { hold: 90s, minimum: 9 }, batch: { fraction: 1 } }',
+  );
+  const { guardServices } = load([...eureka, ...aggregator, '--config', file]);
+  assert.deepEqual(guardServices, {
+    orders: { hold: 90_000, minimum: 9 },
+    batch: { fraction: 1 },
+  });
+});

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FakeEurekaNode } from '../../../support/fake-eureka.ts';
-import { startEurekaCluster } from '../../../support/eureka-cluster.ts';
-import type { EurekaCluster } from '../../../support/eureka-cluster.ts';
-import { startFastTime } from '../../../support/fast-time.ts';
-import type { FastTime } from '../../../support/fast-time.ts';
-import { WitnessedAgent } from '../../../support/witnessed-agent.ts';
+import type { FakeEurekaNode } from '../support/fake-eureka.ts';
+import { startEurekaCluster } from '../support/eureka-cluster.ts';
+import type { EurekaCluster } from '../support/eureka-cluster.ts';
+import { startFastTime } from '../support/fast-time.ts';
+import type { FastTime } from '../support/fast-time.ts';
+import { WitnessedAgent } from '../support/witnessed-agent.ts';
 
 /** Whole agents on fake clusters, with the guard's own times, in a world that runs a hundred times faster. */
 const pace = 100;

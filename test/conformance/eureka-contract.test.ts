@@ -1,24 +1,20 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { pino } from 'pino';
-import type { EurekaOptions } from '../../../../agent/eureka/options.ts';
-import { createEurekaSource } from '../../../../agent/eureka/source.ts';
-import type { Instance } from '../../../../common/instance.ts';
-import type { Registration } from '../../../../standalone/eureka-registry/model.ts';
-import { createEurekaRegistry } from '../../../../standalone/eureka-registry/registry.ts';
-import { eurekaOptionsForTests, follow } from '../../../conformance/eureka-source-suite.ts';
-import type { Followed } from '../../../conformance/eureka-source-suite.ts';
-import { registrationOf } from '../../../support/eureka-registration.ts';
-import { eventually } from '../../../support/eventually.ts';
-import { startFakeEureka } from '../../../support/fake-eureka.ts';
-import type {
-  FakeEureka,
-  FakeEurekaNode,
-  FakeEurekaOptions,
-} from '../../../support/fake-eureka.ts';
-import { startFastTime } from '../../../support/fast-time.ts';
-import type { FastTime } from '../../../support/fast-time.ts';
-import { FollowedSource, RememberedReport } from '../../../support/followed-source.ts';
+import type { EurekaOptions } from '../../agent/eureka/options.ts';
+import { createEurekaSource } from '../../agent/eureka/source.ts';
+import type { Instance } from '../../common/instance.ts';
+import type { Registration } from '../../standalone/eureka-registry/model.ts';
+import { createEurekaRegistry } from '../../standalone/eureka-registry/registry.ts';
+import { eurekaOptionsForTests, follow } from './eureka-source-suite.ts';
+import type { Followed } from './eureka-source-suite.ts';
+import { registrationOf } from '../support/eureka-registration.ts';
+import { eventually } from '../support/eventually.ts';
+import { startFakeEureka } from '../support/fake-eureka.ts';
+import type { FakeEureka, FakeEurekaNode, FakeEurekaOptions } from '../support/fake-eureka.ts';
+import { startFastTime } from '../support/fast-time.ts';
+import type { FastTime } from '../support/fast-time.ts';
+import { FollowedSource, RememberedReport } from '../support/followed-source.ts';
 
 /**
  * What Eureka's contract says of endpoints, codes, deltas, failover and fresh servers, row by row, as far as
