@@ -1,6 +1,7 @@
 import { describeDuration } from '../common/duration.ts';
 import { html, nothing } from '../common/html.ts';
 import type { Markup } from '../common/html.ts';
+import { describeServiceKey } from '../common/instance.ts';
 import type { HttpReply } from '../common/http-server.ts';
 import {
   actionButton,
@@ -221,13 +222,8 @@ function renderHeld(registries: readonly RegistryReport[]): Markup {
   </section>`;
 }
 
-/** A service key's text without its empty parts: `orders`, `group/interface:1.0.0`. */
-function describeService(key: string): string {
-  return key.replace(/^[a-z]+:\/?/, '').replace(/:$/, '');
-}
-
 function renderHeldPart({ registry }: RegistryReport, held: HeldReport): Markup {
-  const where = held.service === '' ? registry : `${registry}, ${describeService(held.service)}`;
+  const where = held.service === '' ? registry : `${registry}, ${describeServiceKey(held.service)}`;
   return html`<li>
     ${pill('warn', `${held.losses}`)} <b>${where}</b>: ${held.evidence}
     ${held.witnesses === '' ? nothing : html`<small>asked: ${held.witnesses};</small>`}

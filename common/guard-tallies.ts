@@ -1,3 +1,4 @@
+import { describeServiceKey } from './instance.ts';
 import type { GuardPolicy, LossKind } from './guard.ts';
 
 /** What was lost of one scope, in one way, within the window. */
@@ -46,6 +47,6 @@ export function massEvidence(
   const limit = kind === 'demotion' ? upBefore - 1 : Math.ceil(fraction * upBefore - 1e-9);
   if (wanted <= limit) return undefined;
   const what = kind === 'demotion' ? 'no longer UP' : 'removed';
-  const where = service === '' ? 'registry' : `service ${service}`;
+  const where = service === '' ? 'registry' : `service ${describeServiceKey(service)}`;
   return `${where}: ${wanted} of ${upBefore} UP instances ${what} within ${windowMs / 1000} s, limit ${limit}`;
 }

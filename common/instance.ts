@@ -80,3 +80,8 @@ export type Change =
 export function serviceKeyText(key: ServiceKey): string {
   return `${key.kind}:${key.group}/${key.name}:${key.version}`;
 }
+
+/** The text of a service key as an operator reads it, without its empty parts: `orders`, `group/interface:1.0.0`. */
+export function describeServiceKey(keyText: string): string {
+  return keyText.replace(/^[a-z]+:\/?/, '').replace(/:$/, '');
+}
