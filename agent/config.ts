@@ -157,7 +157,8 @@ const registryOptions = {
     fallback: undefined,
     placeholder: 'ID=URL[,URL...]',
     group: registry,
-    description: 'Eureka cluster to read: <datacenter>/<name>=<service URL>[,<service URL>...]',
+    description:
+      'Eureka cluster to read: <datacenter>/<name>=<service URL>[,<service URL>...]; txt+http://NAME:PORT/eureka/ names a DNS TXT record that lists the servers',
     format: (value) => (value === undefined ? undefined : formatEurekaAddress(value)),
   }),
   zookeeper: option<ZooKeeperAddress | undefined>({

@@ -22,7 +22,7 @@ let node: FakeEurekaNode;
 const newClient = (options: Partial<ClientOptions> = {}): EurekaClient =>
   new EurekaClient(
     {
-      requestTimeoutMs: 400,
+      requestTimeoutMs: 10_000,
       bodyLimitBytes: 100_000,
       isCompact: false,
       regions: [],
@@ -127,10 +127,12 @@ for (const [fault, refusal, text] of meanings) {
 
 test('a body that drips in has a deadline', async () => {
   node.fail({ kind: 'slow-loris' });
-  const result = await get();
+  const impatient = newClient({ requestTimeoutMs: 300 });
+  const result = await impatient.get(parseServiceUrl(node.serviceUrl), 'apps', never);
   assert.ok(result.kind === 'failed');
   assert.equal(result.failure, 'timeout');
-  assert.match(describeResult(result), /no whole answer in 400 ms/);
+  assert.match(describeResult(result), /no whole answer in 300 ms/);
+  await impatient.close();
 });
 
 test('a connection that is cut and a port where nobody listens are told apart', async () => {
