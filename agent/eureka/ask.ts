@@ -1,9 +1,6 @@
 import { TransientError } from '../../common/errors.ts';
-import { openBody } from './body.ts';
-import type { RawBody } from './body.ts';
 import type { EurekaClient } from './client.ts';
-import { toStatus } from './decode.ts';
-import { instancePath } from './live.ts';
+import { getLive } from './live-instance.ts';
 import type { EurekaStatus } from './record.ts';
 import type { ServiceUrl } from './service-url.ts';
 
@@ -22,7 +19,6 @@ export interface Asked {
 }
 
 const concurrencyMax = 6;
-const bodyBytesMax = 1_048_576;
 
 /**
  * Asks a server about these ids, live. Those about which it gave no answer are not in the result. Throws TransientError
@@ -54,28 +50,8 @@ async function askOne(
   id: string,
   signal: AbortSignal,
 ): Promise<LiveWord | undefined> {
-  const path = instancePath(id);
-  if (path === undefined) return undefined;
-  const result = await client.get(server, path, signal);
-  if (result.kind === 'failed') return undefined;
-  if (result.kind === 'ok') {
-    const status = await statusOf(result.body);
-    // An answer that cannot be read is no denial: the instance is there.
-    return status === undefined || upStatuses.includes(status) ? 'up' : 'not-up';
-  }
-  if (result.refusal === 'not-found') return 'absent';
-  return result.refusal === 'unexpected' ? 'unanswerable' : undefined;
-}
-
-async function statusOf(body: RawBody): Promise<EurekaStatus | undefined> {
-  const chunks: Buffer[] = [];
-  try {
-    for await (const chunk of openBody(body, bodyBytesMax)) chunks.push(chunk);
-    const answer: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    const { instance } = answer as { readonly instance?: { readonly status?: unknown } };
-    return typeof instance?.status === 'string' ? toStatus(instance.status) : undefined;
-  } catch {
-    // Cut short, too large or no JSON: whatever it is, it is about an instance that is there.
-    return undefined;
-  }
+  const live = await getLive(client, server, id, signal);
+  if (typeof live === 'object') return upStatuses.includes(live.record.status) ? 'up' : 'not-up';
+  // What cannot be read is no denial: the instance is there.
+  return live === 'unreadable' ? 'up' : live;
 }

@@ -1,13 +1,9 @@
-import { ProtocolError } from '../../common/errors.ts';
 import { Wake } from '../../common/wake.ts';
-import { openBody } from './body.ts';
-import type { RawBody } from './body.ts';
 import type { EurekaClient } from './client.ts';
-import { decodeRecord } from './decode.ts';
+import { getLive } from './live-instance.ts';
+import type { LiveInstance } from './live-instance.ts';
 import type { Poller } from './poller.ts';
 import type { Hint, LiveAnswer } from './pushed.ts';
-import { parseInstanceKey } from './record.ts';
-import type { ServiceUrl } from './service-url.ts';
 
 /** The server that is followed may learn a change a moment after us: it is asked again so much later, milliseconds. */
 const delaysMs: Readonly<Record<Hint['why'], readonly number[]>> = {
@@ -16,7 +12,6 @@ const delaysMs: Readonly<Record<Hint['why'], readonly number[]>> = {
 };
 const concurrencyMax = 6;
 const waitingMax = 20_000;
-const bodyBytesMax = 1_048_576;
 
 interface Waiting {
   readonly why: Hint['why'];
@@ -88,7 +83,8 @@ export class LiveQuestions {
   private async look(key: string, { why, attempt }: Waiting, signal: AbortSignal): Promise<void> {
     const { session } = this.poller;
     if (session === undefined) return;
-    const answer = await this.get(key, session.server, signal);
+    const live = await getLive(this.client, session.server, key, signal);
+    const answer = answerOf(live);
     const delay = delaysMs[why][attempt + 1];
     const isLast = delay === undefined;
     if (answer !== undefined && (answer === 'gone' || why === 'status' || isLast)) {
@@ -97,38 +93,9 @@ export class LiveQuestions {
     if (isLast || answer === 'gone' || this.waiting.has(key)) return;
     this.waiting.set(key, { why, attempt: attempt + 1, dueAt: performance.now() + delay });
   }
-
-  private async get(
-    key: string,
-    server: ServiceUrl,
-    signal: AbortSignal,
-  ): Promise<LiveAnswer | undefined> {
-    const path = instancePath(key);
-    if (path === undefined) return undefined;
-    const result = await this.client.get(server, path, signal);
-    if (result.kind === 'refused' && result.refusal === 'not-found') return 'gone';
-    if (result.kind !== 'ok') return undefined;
-    try {
-      const body: unknown = JSON.parse(await textOf(result.body));
-      const isWhole = typeof body === 'object' && body !== null && 'instance' in body;
-      const decoded = decodeRecord(JSON.stringify(isWhole ? body.instance : null), '');
-      return decoded.kind === 'record' ? decoded : undefined;
-    } catch (error) {
-      if (error instanceof ProtocolError || error instanceof SyntaxError) return undefined;
-      throw error;
-    }
-  }
 }
 
-/** Where a server tells of one instance, live; undefined for a key that names none. */
-export function instancePath(key: string): string | undefined {
-  const parts = parseInstanceKey(key);
-  if (parts === undefined) return undefined;
-  return `apps/${encodeURIComponent(parts.app)}/${encodeURIComponent(parts.id)}`;
-}
-
-async function textOf(body: RawBody): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of openBody(body, bodyBytesMax)) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
+function answerOf(live: LiveInstance): LiveAnswer | undefined {
+  if (live === 'absent') return 'gone';
+  return typeof live === 'object' ? live : undefined;
 }

@@ -48,7 +48,8 @@ function body(text: string): FetchResult {
 }
 
 function said(status: EurekaStatus): FetchResult {
-  return body(JSON.stringify({ instance: { instanceId: 'x', status } }));
+  const instance = { instanceId: 'x', app: 'SHOP', ipAddr: '10.0.0.1', status };
+  return body(JSON.stringify({ instance }));
 }
 
 function counts({ agreed, refuted }: Judgement): readonly number[] {
