@@ -57,6 +57,7 @@ interface LoggedBatch {
   readonly digest: Buffer;
 }
 
+const dropped: LoggedBatch = { changes: Buffer.alloc(0), observedAt: 0, digest: Buffer.alloc(0) };
 const defaultLimits: OutboxLimits = { batchesMax: 10_000, bytesMax: 16 * 1024 * 1024 };
 
 export class Outbox {
@@ -219,6 +220,8 @@ export class Outbox {
     if (oldest === undefined) return;
     this.logBytes -= oldest.changes.length;
     this.baseDigest = oldest.digest;
+    // Its bytes go at once, its place with many others.
+    this.log[this.logStart] = dropped;
     this.logStart += 1;
     if (this.logStart < 1024 && this.logStart < this.log.length) return;
     this.log = this.log.slice(this.logStart);

@@ -2,8 +2,8 @@ import type { SuspectedLoss } from '../source.ts';
 import type { Asked } from './ask.ts';
 import { judgeLive } from './confirm.ts';
 
-/** A server that lacks an instance gets it back from its peers with the next heartbeat but one, at the latest. */
-const believedMs = 75_000;
+/** A server that lacks an instance gets it back from its peers with the next heartbeat: after 30 s, and some. */
+const believedMs = 45_000;
 /** A server that is slow holds up no removal for longer. */
 const answerMs = 1_000;
 /** More at once are no single removals any more; asking about all of them would cost too much. */

@@ -64,11 +64,11 @@ test('after a while the server that is followed is believed', async () => {
   mock.method(performance, 'now', () => now);
   const opinions = new SecondOpinions();
   assert.equal((await opinions.refuted([loss('1')], others, signal)).size, 1);
-  now += 75_000;
+  now += 45_000;
   assert.equal((await opinions.refuted([loss('1')], others, signal)).size, 1);
   now += 1;
   assert.equal((await opinions.refuted([loss('1')], others, signal)).size, 0);
-  now += 75_001;
+  now += 45_001;
   assert.equal((await opinions.refuted([loss('1')], others, signal)).size, 1, 'another time');
 });
 
