@@ -1,5 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import { eurekaAgentScale } from './eureka-agent-scale.ts';
+import type { AgentScaleResult } from './eureka-agent-scale.ts';
+import { scaleReport } from './eureka-scale-report.ts';
+import { eurekaScale } from './eureka-scale.ts';
+import type { ScaleResult } from './eureka-scale.ts';
 import { eurekaScenario } from './eureka-scenario.ts';
 import { short, table } from './statistics.ts';
 import { zookeeperScenario } from './zookeeper-scenario.ts';
@@ -8,7 +13,8 @@ import type { ScenarioResult } from './zookeeper-scenario.ts';
 /**
  * `npm run bench`: from a change in a registry to the push at a subscriber, both binaries as
  * processes, beside the physical floor in the same run. Prints tables and writes JSON to
- * test/bench/results/. `--quick`: fewer changes; `--size 100x10` (repeatable) and `--only zookeeper|eureka` narrow it.
+ * test/bench/results/. `--quick`: fewer changes; `--size 100x10` (repeatable) and
+ * `--only zookeeper|eureka|eureka-scale` narrow it. What a large Eureka registry costs is measured at sizes from 10,000 on.
  */
 const args = process.argv.slice(2);
 const isQuick = args.includes('--quick');
@@ -36,11 +42,25 @@ for (const size of sizes) {
   }
 }
 
+const readers: ScaleResult[] = [];
+const agents: AgentScaleResult[] = [];
+for (const size of only === 'zookeeper' ? [] : sizes) {
+  const [services = 0, endpoints = 0] = size.split('x').map(Number);
+  if (services * endpoints < 10_000) continue;
+  for (const encoding of ['gzip', 'identity'] as const) {
+    // Servers compress; what comes uncompressed matters where it is large.
+    if (encoding === 'identity' && (isQuick || services * endpoints < 100_000)) continue;
+    const options = { size: { services, endpoints }, encoding, isQuick };
+    process.stderr.write(`eureka ${size}, ${encoding}: the reader ...\n`);
+    readers.push(await eurekaScale(options));
+    process.stderr.write(`eureka ${size}, ${encoding}: the agent ...\n`);
+    agents.push(await eurekaAgentScale(options));
+  }
+}
+
 const [cpu] = cpus();
 const machine = `${cpus().length} x ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 1e9)} GB, Node ${process.version}`;
-const report = [
-  `Machine: ${machine}. Milliseconds unless said otherwise.`,
-  '',
+const changeReport = [
   '### From the change to the push',
   '',
   table(
@@ -131,9 +151,18 @@ const report = [
   ),
   '',
 ].join('\n');
+const report = [
+  `Machine: ${machine}. Milliseconds unless said otherwise.`,
+  '',
+  ...(results.length > 0 ? [changeReport] : []),
+  ...(readers.length > 0 ? [scaleReport(readers, agents)] : []),
+].join('\n');
 
 const folder = new URL('results/', import.meta.url).pathname;
 mkdirSync(folder, { recursive: true });
-writeFileSync(`${folder}latest.json`, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+writeFileSync(
+  `${folder}latest.json`,
+  `${JSON.stringify({ machine, results, readers, agents }, null, 2)}\n`,
+);
 writeFileSync(`${folder}latest.md`, report);
 process.stdout.write(report);

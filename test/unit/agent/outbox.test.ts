@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { Outbox } from '../../../agent/outbox.ts';
 import type { Entry } from '../../../agent/outbox.ts';
@@ -168,4 +170,20 @@ test('the log replayed from any sequence leads to the set and its digest', () =>
       },
     ),
   );
+});
+
+test('batches that the log has dropped hold no memory', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const held = (): number => {
+    collect();
+    return process.memoryUsage().arrayBuffers;
+  };
+  const outbox = opened({ bytesMax: 1_000_000 });
+  const before = held();
+  for (let index = 0; index < 200; index += 1) {
+    outbox.put(entry('large', `${index}`.padEnd(100_000, '.')));
+    outbox.commit(index);
+  }
+  assert.ok(held() - before < 3_000_000, 'the log holds more than its limit');
 });
