@@ -1,3 +1,4 @@
+import { sleep } from '../../common/sleep.ts';
 import type { SuspectedLoss } from '../source.ts';
 import type { Asked } from './ask.ts';
 import { judgeLive } from './confirm.ts';
@@ -6,6 +7,8 @@ import { judgeLive } from './confirm.ts';
 const believedMs = 45_000;
 /** A server that is slow holds up no removal for longer. */
 const answerMs = 1_000;
+/** A true cancel has reached the others by then: servers pass on what they were told after 500 ms. */
+const replicationMs = 700;
 /** More at once are no single removals any more; asking about all of them would cost too much. */
 const lossesMax = 50;
 
@@ -33,10 +36,22 @@ export class SecondOpinions {
       return since === undefined || now - since <= believedMs;
     });
     if (open.length === 0 || open.length > lossesMax) return new Set();
-    const soon = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
-    const words = await Promise.all(others.map((other) => judgeLive(open, other, soon)));
-    const ids = new Set(words.flatMap(({ refuted }) => refuted.map(({ instance }) => instance.id)));
+    const first = await contradicted(open, others, signal);
+    if (first.length > 0) await sleep(replicationMs, signal);
+    const ids = new Set((await contradicted(first, others, signal)).map((one) => one.instance.id));
     for (const id of ids) if (!this.doubtedSince.has(id)) this.doubtedSince.set(id, now);
     return ids;
   }
+}
+
+async function contradicted(
+  losses: readonly SuspectedLoss[],
+  others: readonly Asked[],
+  signal: AbortSignal,
+): Promise<readonly SuspectedLoss[]> {
+  if (losses.length === 0) return [];
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
+  const words = await Promise.all(others.map((other) => judgeLive(losses, other, soon)));
+  const ids = new Set(words.flatMap(({ refuted }) => refuted.map(({ instance }) => instance.id)));
+  return losses.filter(({ instance }) => ids.has(instance.id));
 }

@@ -9,6 +9,7 @@ import { parseServiceUrl } from '../../../../agent/eureka/service-url.ts';
 import type { SuspectedLoss } from '../../../../agent/source.ts';
 import type { Instance } from '../../../../common/instance.ts';
 import { registrationOf } from '../../../support/eureka-registration.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { startFakeEureka } from '../../../support/fake-eureka.ts';
 import type { FakeEureka } from '../../../support/fake-eureka.ts';
 
@@ -57,6 +58,14 @@ test('one server that knows an instance as UP is enough to doubt its removal', a
   const opinions = new SecondOpinions();
   const refuted = await opinions.refuted([loss('1'), loss('2'), loss('3')], others, signal);
   assert.deepEqual([...refuted], ['SHOP/1'], 'neither one that is DOWN nor one that nobody knows');
+});
+
+test('a cancel that is still on its way to the others is none to doubt', async () => {
+  const [first] = fake.nodes;
+  const waiting = new SecondOpinions().refuted([loss('1')], others, signal);
+  await eventually(() => assert.ok(first?.requests.some(({ path }) => path.endsWith('SHOP/1'))));
+  first?.registry.cancel('SHOP', '1');
+  assert.equal((await waiting).size, 0);
 });
 
 test('after a while the server that is followed is believed', async () => {
