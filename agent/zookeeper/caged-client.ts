@@ -65,7 +65,12 @@ export class CagedClient {
   /** Names of the children; with a watch if the answer is `ok`. */
   getChildren(path: string, onReply: (error: number, children: readonly string[]) => void): void {
     this.client.getChildren(path, this.onWatch, (error, children) => {
-      this.reply(error, (code) => onReply(code, code === errorCodes.ok ? children : []));
+      this.reply(error, (code) => {
+        const names = code === errorCodes.ok ? children : [];
+        // The library throws when it is asked about such a path: the frame was damaged on its way.
+        if (names.some(isNoName)) this.end('a child has a name that no node can have');
+        else onReply(code, names);
+      });
     });
   }
 
@@ -221,4 +226,8 @@ export interface CagedClientHandlers {
   event(path: string): void;
   /** Called exactly once, whatever happens after `open`. The client must still be disposed. */
   ended(error: Error): void;
+}
+
+function isNoName(name: string): boolean {
+  return name === '' || name === '.' || name === '..' || /[/\0]/.test(name);
 }
