@@ -1,11 +1,11 @@
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { HostPort } from './address.ts';
 import { messageOf } from './errors.ts';
-import { listenOn } from './listening.ts';
+import { closeServer, listenOn } from './listening.ts';
 import { untilAborted } from './until-aborted.ts';
 
 /** What a route is given. Path parts and query values are percent-decoded. */
@@ -57,7 +57,6 @@ export class HttpError extends Error {
 
 const bodyBytesMax = 64 * 1024;
 const connectionsMax = 256;
-const closeDeadlineMs = 1000;
 
 /** A JSON reply. */
 export function json(value: unknown, status = 200): HttpReply {
@@ -100,7 +99,7 @@ export class HttpServer {
     const { address, port } = server.address() as AddressInfo;
     onListening?.({ host: address, port });
     await untilAborted(signal);
-    await close(server);
+    await closeServer(server);
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -227,13 +226,4 @@ async function readBody(request: IncomingMessage): Promise<string> {
     throw error instanceof HttpError ? error : new HttpError(400, 'the request ended early');
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-async function close(server: Server): Promise<void> {
-  const timer = setTimeout(() => server.closeAllConnections(), closeDeadlineMs);
-  await new Promise((resolve) => {
-    server.close(resolve);
-    server.closeIdleConnections();
-  });
-  clearTimeout(timer);
 }

@@ -1,3 +1,4 @@
+import type { Server as HttpServer } from 'node:http';
 import type { Server } from 'node:net';
 import { formatHostPort } from './address.ts';
 import type { HostPort } from './address.ts';
@@ -23,4 +24,18 @@ export async function listenOn(server: Server, address: HostPort, flag: string):
       resolve();
     });
   });
+}
+
+const closeDeadlineMs = 1000;
+
+/** Stops listening and lets what is being answered end; what has not ended in a second is cut. */
+export async function closeServer(
+  server: Pick<HttpServer, 'close' | 'closeAllConnections' | 'closeIdleConnections'>,
+): Promise<void> {
+  const timer = setTimeout(() => server.closeAllConnections(), closeDeadlineMs);
+  await new Promise((resolve) => {
+    server.close(resolve);
+    server.closeIdleConnections();
+  });
+  clearTimeout(timer);
 }

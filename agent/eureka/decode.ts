@@ -1,3 +1,5 @@
+import { isJsonObject } from '../../common/json-object.ts';
+import type { JsonObject } from '../../common/json-object.ts';
 import { ProtocolError } from '../../common/errors.ts';
 import { Pause } from '../../common/yielding.ts';
 import { JsonSlices, textOf } from './json-slices.ts';
@@ -79,7 +81,7 @@ export function decodeRecord(json: string, application: string): DecodedRecord {
     // The record's own syntax is broken; its neighbours are not.
     return salvage(json, application, 'malformed');
   }
-  if (!isObject(value)) return salvage(json, application, 'malformed');
+  if (!isJsonObject(value)) return salvage(json, application, 'malformed');
   const record = toRecord(value, application);
   if (record.app === '') return bad(record, 'no-app');
   if (record.id === '') return bad(record, 'no-id');
@@ -106,16 +108,10 @@ function salvage(json: string, application: string, reason: DropReason): Decoded
   return { kind: 'bad', bad: record };
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function toRecord(value: JsonObject, application: string): EurekaRecord {
-  const center = isObject(value.dataCenterInfo) ? value.dataCenterInfo : {};
+  const center = isJsonObject(value.dataCenterInfo) ? value.dataCenterInfo : {};
   const dataCenter = toTexts(center.metadata, false);
-  const lease = isObject(value.leaseInfo) ? value.leaseInfo : {};
+  const lease = isJsonObject(value.leaseInfo) ? value.leaseInfo : {};
   const hostName = toText(value.hostName);
   return {
     app: (toText(value.app) || application).toUpperCase(),
@@ -139,7 +135,7 @@ function toRecord(value: JsonObject, application: string): EurekaRecord {
 
 /** XStream's codec alone writes `@enabled` as a boolean; it also doubles `_` in metadata keys. */
 function isXStream(value: JsonObject): boolean {
-  return isObject(value.port) && typeof value.port['@enabled'] === 'boolean';
+  return isJsonObject(value.port) && typeof value.port['@enabled'] === 'boolean';
 }
 
 function toLeaseEnd(lease: JsonObject): number {
@@ -179,7 +175,7 @@ function toAction(text: string): EurekaAction | undefined {
 
 /** Look-alike servers write a bare number or leave `@enabled` out: then the port counts if it is the plain one. */
 function toPort(value: unknown, enabledByDefault: boolean): EurekaPort | undefined {
-  if (!isObject(value)) {
+  if (!isJsonObject(value)) {
     const number = toNumber(value);
     return number === 0 ? undefined : { number, enabled: enabledByDefault };
   }
@@ -192,7 +188,7 @@ function toPort(value: unknown, enabledByDefault: boolean): EurekaPort | undefin
 
 /** Drops Java's class marker; what is not a scalar is not metadata. */
 function toTexts(value: unknown, hasDoubledUnderscores: boolean): ReadonlyMap<string, string> {
-  if (!isObject(value)) return noTexts;
+  if (!isJsonObject(value)) return noTexts;
   const texts = new Map<string, string>();
   for (const [key, entry] of Object.entries(value)) {
     if (key === '@class' || key === 'class') continue;

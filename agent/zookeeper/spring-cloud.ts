@@ -1,3 +1,5 @@
+import { isJsonObject } from '../../common/json-object.ts';
+import type { JsonObject } from '../../common/json-object.ts';
 import type { Instance, InstanceStatus, Port } from '../../common/instance.ts';
 import {
   escapeIdPart,
@@ -79,7 +81,6 @@ export function createSpringCloudReading(options: SpringCloudOptions, sharing: S
   };
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
 type Metadata = ReadonlyMap<string, string>;
 
 interface Context {
@@ -144,7 +145,7 @@ function statusOf(metadata: Metadata): InstanceStatus {
 
 function isDubbo(record: JsonObject, metadata: Metadata): boolean {
   const payload = record['payload'];
-  const className = isObject(payload) ? textOf(payload['@class']) : '';
+  const className = isJsonObject(payload) ? textOf(payload['@class']) : '';
   if (className === springClass) return false;
   if (dubboClass.test(className)) return true;
   for (const key of metadata.keys()) {
@@ -156,9 +157,9 @@ function isDubbo(record: JsonObject, metadata: Metadata): boolean {
 /** `payload.metadata`; values that are no text are written as one. */
 function metadataOf(record: JsonObject): Metadata {
   const payload = record['payload'];
-  const metadata = isObject(payload) ? payload['metadata'] : undefined;
+  const metadata = isJsonObject(payload) ? payload['metadata'] : undefined;
   const texts = new Map<string, string>();
-  if (!isObject(metadata)) return texts;
+  if (!isJsonObject(metadata)) return texts;
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value === 'string') texts.set(key, value);
     else if (typeof value === 'number' || typeof value === 'boolean') texts.set(key, String(value));
@@ -174,15 +175,11 @@ function isDirectoryData(data: Buffer): boolean {
 function parseObject(data: Buffer): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(data.toString('utf8'));
-    return isObject(value) ? value : undefined;
+    return isJsonObject(value) ? value : undefined;
   } catch {
     // Not JSON: the caller drops and counts the record.
     return undefined;
   }
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function textOf(value: unknown): string {

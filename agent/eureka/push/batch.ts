@@ -1,3 +1,4 @@
+import { isJsonObject } from '../../../common/json-object.ts';
 import { ProtocolError } from '../../../common/errors.ts';
 import { Pause } from '../../../common/yielding.ts';
 import { decodeRecord, toStatus } from '../decode.ts';
@@ -96,7 +97,7 @@ function readEntry(bytes: Buffer): BatchEntry {
 }
 
 function toEntry(value: unknown): BatchEntry {
-  if (!isObject(value)) return 'malformed';
+  if (!isJsonObject(value)) return 'malformed';
   const app = text(value['appName']);
   const id = text(value['id']);
   if (!isName(app) || !isName(id)) return 'malformed';
@@ -125,7 +126,7 @@ export function readRegistration(app: string, body: Buffer): PushedItem | undefi
   if (body.length > entryBytesMax) return undefined;
   try {
     const value: unknown = JSON.parse(body.toString());
-    const instance = isObject(value) && 'instance' in value ? value['instance'] : value;
+    const instance = isJsonObject(value) && 'instance' in value ? value['instance'] : value;
     const item = registerItem(app, instance, { key: '', dirtyAt: 0 });
     return item === 'malformed' ? undefined : item;
   } catch {
@@ -139,7 +140,7 @@ function registerItem(
   instance: unknown,
   known: { readonly key: string; readonly dirtyAt: number },
 ): PushedItem | 'malformed' {
-  if (!isObject(instance)) return 'malformed';
+  if (!isJsonObject(instance)) return 'malformed';
   const decoded = decodeRecord(JSON.stringify(instance), app);
   const own = decoded.kind === 'record' ? decoded.record : decoded.bad;
   const key = own.id === '' ? known.key : instanceKey(own.app, own.id);
@@ -163,10 +164,6 @@ export function time(value: unknown): number {
 
 function isName(name: string): boolean {
   return name !== '' && name.length <= nameLengthMax;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function text(value: unknown): string {

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { formatHostPort, isLoopback } from '../../../common/address.ts';
 import type { HostPort } from '../../../common/address.ts';
 import { messageOf } from '../../../common/errors.ts';
-import { listenOn } from '../../../common/listening.ts';
+import { closeServer, listenOn } from '../../../common/listening.ts';
 import { sleep } from '../../../common/sleep.ts';
 import type { PushOptions } from '../options.ts';
 import { PushAnswers, refusal } from './answers.ts';
@@ -22,7 +22,6 @@ const rereadMs = 10_000;
  * cut off while it sends loses the thread that did, until it is restarted.
  */
 const connectionsMax = 1024;
-const closeDeadlineMs = 1_000;
 
 /**
  * Generous with time, for the reason above; what is held meanwhile is bounded. Servers close what is idle for 30 s themselves,
@@ -76,7 +75,7 @@ export class PushListener {
     }
     onListening?.({ host, port });
     await this.rereadForever(server, signal);
-    await close(server);
+    await closeServer(server);
   }
 
   private createServer(signal: AbortSignal): Server | SecureServer {
@@ -176,13 +175,4 @@ function send(response: ServerResponse, { status, body }: PushAnswer): void {
     ...(status === 401 ? { 'www-authenticate': 'Basic realm="tributary"' } : {}),
   });
   response.end(body);
-}
-
-async function close(server: Server | SecureServer): Promise<void> {
-  const timer = setTimeout(() => server.closeAllConnections(), closeDeadlineMs);
-  await new Promise((resolve) => {
-    server.close(resolve);
-    server.closeIdleConnections();
-  });
-  clearTimeout(timer);
 }
