@@ -5,7 +5,7 @@ import type { RegistryId } from '../common/registry.ts';
 import type { PushReport } from './eureka/push/item.ts';
 import type { AgentCensus, AgentObserver } from './observer.ts';
 import type { SourceReport } from './source.ts';
-import type { TreeReport } from './zookeeper/driver.ts';
+import type { TreeReport } from './zookeeper/client/driver.ts';
 
 /** What the readers of registries report; drivers of ZooKeeper find what they may report besides. */
 export type RegistryReport = SourceReport & Partial<TreeReport> & Partial<PushReport>;

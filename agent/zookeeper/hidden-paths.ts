@@ -1,4 +1,4 @@
-import { parentPath } from './paths.ts';
+import { parentPath } from './client/paths.ts';
 
 /**
  * The paths that may not be read, and for how long that is believed. A driver reports each of them

@@ -1,7 +1,7 @@
 import type { Instance } from '../../common/instance.ts';
 import { ConfigurationError } from '../../common/errors.ts';
-import { isWithin } from './paths.ts';
-import type { TreeInterest, Want } from './tree.ts';
+import { isWithin } from './client/paths.ts';
+import type { TreeInterest, Want } from './client/tree.ts';
 
 /**
  * A reading understands one way of registering in ZooKeeper: which nodes matter, and what one node

@@ -8,7 +8,7 @@ import { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { IgnoredKind, Reading } from './reading.ts';
-import type { TreeEvent } from './tree.ts';
+import type { TreeEvent } from './client/tree.ts';
 
 /** What a view of a registry is made of. */
 export interface RegistryViewParts {

@@ -2,16 +2,16 @@ import type { Logger } from 'pino';
 import { TransientError } from '../../common/errors.ts';
 import type { RegistryId } from '../../common/registry.ts';
 import type { Source, SourceEvent, SourceReport, SuspectedLoss, Verdicts } from '../source.ts';
-import { createTreeWatcher } from './driver.ts';
-import type { TreeReport } from './driver.ts';
-import { createDubboReading } from './dubbo.ts';
+import { createTreeWatcher } from './client/driver.ts';
+import type { TreeReport } from './client/driver.ts';
+import { createDubboReading } from './dubbo/dubbo.ts';
 import { Mailbox } from './mailbox.ts';
 import { combineInterest } from './reading.ts';
 import type { Reading } from './reading.ts';
 import { RegistryView } from './registry-view.ts';
 import { Sharing } from './sharing.ts';
 import { createSpringCloudReading } from './spring-cloud.ts';
-import type { TreeInterest, TreeWatcher, ZooKeeperTarget } from './tree.ts';
+import type { TreeInterest, TreeWatcher, ZooKeeperTarget } from './client/tree.ts';
 
 /** How a ZooKeeper ensemble is read as a registry. */
 export interface ZooKeeperOptions {

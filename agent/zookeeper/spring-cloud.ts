@@ -11,11 +11,11 @@ import {
   usableLabelKeys,
   weightOf,
 } from './convert.ts';
-import { nodeName } from './paths.ts';
+import { nodeName } from './client/paths.ts';
 import type { DropReason, NodeReading, Reading } from './reading.ts';
 import { isBelow, offsetBelow, wantNothing } from './reading.ts';
 import type { Sharing } from './sharing.ts';
-import type { Want } from './tree.ts';
+import type { Want } from './client/tree.ts';
 
 /**
  * Spring Cloud Zookeeper: `/services/<application>/<id>`, data = the JSON of Curator's service

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { ZooKeeperTarget } from '../../agent/zookeeper/tree.ts';
+import type { ZooKeeperTarget } from '../../agent/zookeeper/client/tree.ts';
 import { TransientError } from '../../common/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';

@@ -1,5 +1,5 @@
 import { TransientError } from '../../common/errors.ts';
-import type { TreeEvent, TreeInterest, TreeWatcher } from '../../agent/zookeeper/tree.ts';
+import type { TreeEvent, TreeInterest, TreeWatcher } from '../../agent/zookeeper/client/tree.ts';
 
 /**
  * A ZooKeeper tree in memory with a TreeWatcher on it that keeps every promise of a driver: a whole

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { pino } from 'pino';
-import { TreeDriver, tuningFor } from '../../agent/zookeeper/driver.ts';
-import type { DriverTuning } from '../../agent/zookeeper/driver.ts';
-import type { TreeEvent, TreeInterest, Want, ZooKeeperTarget } from '../../agent/zookeeper/tree.ts';
+import { TreeDriver, tuningFor } from '../../agent/zookeeper/client/driver.ts';
+import type { DriverTuning } from '../../agent/zookeeper/client/driver.ts';
+import type {
+  TreeEvent,
+  TreeInterest,
+  Want,
+  ZooKeeperTarget,
+} from '../../agent/zookeeper/client/tree.ts';
 import { eventually } from './eventually.ts';
 
 /** Watches a tree, keeps what is reported, and the view that a reader would have of it. */

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { FrameReader } from '../../agent/zookeeper/framing.ts';
-import { JuteReader, JuteWriter } from '../../agent/zookeeper/jute.ts';
+import { FrameReader } from '../../agent/zookeeper/client/framing.ts';
+import { JuteReader, JuteWriter } from '../../agent/zookeeper/client/jute.ts';
 
 /**
  * An in-process ZooKeeper server with the operations that readers and simple writers use, and

@@ -9,9 +9,9 @@ import {
   parentPath,
   toServerPath,
   wantAt,
-} from '../../../../agent/zookeeper/paths.ts';
-import type { TreeInterest } from '../../../../agent/zookeeper/tree.ts';
-import { exampleInterest } from '../../../support/tree-recorder.ts';
+} from '../../../../../agent/zookeeper/client/paths.ts';
+import type { TreeInterest } from '../../../../../agent/zookeeper/client/tree.ts';
+import { exampleInterest } from '../../../../support/tree-recorder.ts';
 
 void test('parents, children and names', () => {
   assert.equal(childPath('/', 'a'), '/a');

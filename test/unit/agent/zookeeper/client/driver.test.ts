@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { createTreeWatcher, tuningFor } from '../../../../agent/zookeeper/driver.ts';
-import type { TreeInterest, ZooKeeperTarget } from '../../../../agent/zookeeper/tree.ts';
-import { ConfigurationError } from '../../../../common/errors.ts';
-import { eventually } from '../../../support/eventually.ts';
-import { TreeRecorder, exampleInterest } from '../../../support/tree-recorder.ts';
-import { ZooKeeperStub } from '../../../support/zookeeper-stub.ts';
+import { createTreeWatcher, tuningFor } from '../../../../../agent/zookeeper/client/driver.ts';
+import type { TreeInterest, ZooKeeperTarget } from '../../../../../agent/zookeeper/client/tree.ts';
+import { ConfigurationError } from '../../../../../common/errors.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import { TreeRecorder, exampleInterest } from '../../../../support/tree-recorder.ts';
+import { ZooKeeperStub } from '../../../../support/zookeeper-stub.ts';
 
 const kinds = [
   { driver: 'persistent', isOld: false },

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../common/errors.ts';
+import { ProtocolError } from '../../../common/errors.ts';
 import { JuteReader, JuteWriter } from './jute.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import zookeeper from 'node-zookeeper-client';
 import type { Client, Event } from 'node-zookeeper-client';
-import { TransientError, messageOf } from '../../common/errors.ts';
+import { TransientError, messageOf } from '../../../common/errors.ts';
 import { errorCodes } from './error-codes.ts';
 import { FrameReader } from './framing.ts';
 import type { Candidate } from './servers.ts';

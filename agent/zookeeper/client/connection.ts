@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { ProtocolError, TransientError } from '../../common/errors.ts';
+import { ProtocolError, TransientError } from '../../../common/errors.ts';
 import { describeErrorCode, isSessionOver } from './error-codes.ts';
 import { FrameReader } from './framing.ts';
 import { JuteReader } from './jute.ts';

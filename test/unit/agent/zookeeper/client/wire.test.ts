@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { JuteReader, JuteWriter } from '../../../../agent/zookeeper/jute.ts';
+import { JuteReader, JuteWriter } from '../../../../../agent/zookeeper/client/jute.ts';
 import {
   decodeChildren,
   decodeConnectResponse,
@@ -17,8 +17,8 @@ import {
   encodeRead,
   encodeSync,
   opcodes,
-} from '../../../../agent/zookeeper/wire.ts';
-import { ProtocolError } from '../../../../common/errors.ts';
+} from '../../../../../agent/zookeeper/client/wire.ts';
+import { ProtocolError } from '../../../../../common/errors.ts';
 
 const content = (frame: Buffer): Buffer => {
   assert.equal(frame.readInt32BE(0), frame.length - 4);

@@ -1,4 +1,4 @@
-import { TransientError } from '../../common/errors.ts';
+import { TransientError } from '../../../common/errors.ts';
 import { CagedClient } from './caged-client.ts';
 import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';
 import { OneShotTree } from './one-shot-tree.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FrameReader } from '../../../../agent/zookeeper/framing.ts';
-import { ProtocolError } from '../../../../common/errors.ts';
+import { FrameReader } from '../../../../../agent/zookeeper/client/framing.ts';
+import { ProtocolError } from '../../../../../common/errors.ts';
 
 function framed(content: Uint8Array): Buffer {
   const length = Buffer.alloc(4);

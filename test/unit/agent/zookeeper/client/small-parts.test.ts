@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Backoff } from '../../../../agent/zookeeper/backoff.ts';
+import { Backoff } from '../../../../../agent/zookeeper/client/backoff.ts';
 import {
   describeErrorCode,
   isKnownErrorCode,
   isSessionOver,
-} from '../../../../agent/zookeeper/error-codes.ts';
-import { PathQueue } from '../../../../agent/zookeeper/path-queue.ts';
-import { ZxidFloor } from '../../../../agent/zookeeper/zxid-floor.ts';
+} from '../../../../../agent/zookeeper/client/error-codes.ts';
+import { PathQueue } from '../../../../../agent/zookeeper/client/path-queue.ts';
+import { ZxidFloor } from '../../../../../agent/zookeeper/client/zxid-floor.ts';
 
 void test('delays double up to their bound, are drawn from zero, and start over after a reset', () => {
   const backoff = new Backoff({ minMs: 50, maxMs: 10_000, random: () => 0.5 });

@@ -1,4 +1,4 @@
-import type { Instance, InstanceStatus, ServiceKey } from '../../common/instance.ts';
+import type { Instance, InstanceStatus, ServiceKey } from '../../../common/instance.ts';
 import {
   escapeIdPart,
   isIdInBounds,
@@ -7,13 +7,13 @@ import {
   pickLabels,
   usableLabelKeys,
   weightOf,
-} from './convert.ts';
+} from '../convert.ts';
 import type { DubboUrl } from './dubbo-url.ts';
 import { decodeNodeName, parseDubboUrl } from './dubbo-url.ts';
-import type { DropReason, NodeReading, Reading } from './reading.ts';
-import { isBelow, offsetBelow, wantNothing } from './reading.ts';
-import type { Sharing } from './sharing.ts';
-import type { Want } from './tree.ts';
+import type { DropReason, NodeReading, Reading } from '../reading.ts';
+import { isBelow, offsetBelow, wantNothing } from '../reading.ts';
+import type { Sharing } from '../sharing.ts';
+import type { Want } from '../client/tree.ts';
 
 /**
  * Dubbo's interface-level registry, all generations: `/<root>/<interface>/providers/<leaf>`, where

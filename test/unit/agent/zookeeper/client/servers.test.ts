@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ServerList, keyOf, parseServer } from '../../../../agent/zookeeper/servers.ts';
-import { ConfigurationError, TransientError } from '../../../../common/errors.ts';
+import { ServerList, keyOf, parseServer } from '../../../../../agent/zookeeper/client/servers.ts';
+import { ConfigurationError, TransientError } from '../../../../../common/errors.ts';
 
 void test('servers are host and port, IPv6 in brackets', () => {
   assert.deepEqual(parseServer('zk1:2182'), { host: 'zk1', port: 2182 });

@@ -1,4 +1,4 @@
-import { TransientError } from '../../common/errors.ts';
+import { TransientError } from '../../../common/errors.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionEnd } from './connection.ts';
 import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';

@@ -1,4 +1,4 @@
-import { TransientError } from '../../common/errors.ts';
+import { TransientError } from '../../../common/errors.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionEnd, ConnectionOptions } from './connection.ts';
 import { describeErrorCode, errorCodes } from './error-codes.ts';

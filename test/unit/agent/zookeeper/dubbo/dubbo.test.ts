@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createDubboReading } from '../../../../agent/zookeeper/dubbo.ts';
-import type { NodeReading } from '../../../../agent/zookeeper/reading.ts';
-import { wantNothing } from '../../../../agent/zookeeper/reading.ts';
-import { Sharing } from '../../../../agent/zookeeper/sharing.ts';
-import { defaultZooKeeperOptions } from '../../../../agent/zookeeper/source.ts';
-import type { Instance } from '../../../../common/instance.ts';
+import { createDubboReading } from '../../../../../agent/zookeeper/dubbo/dubbo.ts';
+import type { NodeReading } from '../../../../../agent/zookeeper/reading.ts';
+import { wantNothing } from '../../../../../agent/zookeeper/reading.ts';
+import { Sharing } from '../../../../../agent/zookeeper/sharing.ts';
+import { defaultZooKeeperOptions } from '../../../../../agent/zookeeper/source.ts';
+import type { Instance } from '../../../../../common/instance.ts';
 
 const options = {
   roots: ['/dubbo', '/mygroup'],

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import { TransientError, messageOf } from '../../common/errors.ts';
-import { sleep } from '../../common/sleep.ts';
+import { TransientError, messageOf } from '../../../common/errors.ts';
+import { sleep } from '../../../common/sleep.ts';
 import { Backoff } from './backoff.ts';
 import { OneShotWatcher } from './one-shot-watcher.ts';
 import { normalizeChroot } from './paths.ts';

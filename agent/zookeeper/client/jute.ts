@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../common/errors.ts';
+import { ProtocolError } from '../../../common/errors.ts';
 
 /**
  * The primitives of ZooKeeper's serialization (Jute): big-endian integers, one-byte booleans,

@@ -1,4 +1,4 @@
-import { ProtocolError } from '../../common/errors.ts';
+import { ProtocolError } from '../../../common/errors.ts';
 
 /** The longest reply that is accepted, bytes. Servers bound requests, not replies. */
 const frameBytesMax = 64 * 1024 * 1024;

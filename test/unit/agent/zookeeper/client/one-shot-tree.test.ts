@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OneShotTree } from '../../../../agent/zookeeper/one-shot-tree.ts';
-import { exampleInterest } from '../../../support/tree-recorder.ts';
+import { OneShotTree } from '../../../../../agent/zookeeper/client/one-shot-tree.ts';
+import { exampleInterest } from '../../../../support/tree-recorder.ts';
 
 function opened(): { readonly tree: OneShotTree; readonly log: string[] } {
   const log: string[] = [];

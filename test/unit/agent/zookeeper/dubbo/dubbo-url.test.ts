@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeNodeName, parseDubboUrl } from '../../../../agent/zookeeper/dubbo-url.ts';
+import { decodeNodeName, parseDubboUrl } from '../../../../../agent/zookeeper/dubbo/dubbo-url.ts';
 
 const wanted = new Set(['application', 'group', 'release', 'version', 'weight']);
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parentPath, nodeName, wantAt } from '../../../../agent/zookeeper/paths.ts';
-import { SnapshotWalk } from '../../../../agent/zookeeper/snapshot-walk.ts';
-import type { WalkRead } from '../../../../agent/zookeeper/snapshot-walk.ts';
-import type { ReadResult } from '../../../../agent/zookeeper/wire.ts';
-import { exampleInterest } from '../../../support/tree-recorder.ts';
+import { parentPath, nodeName, wantAt } from '../../../../../agent/zookeeper/client/paths.ts';
+import { SnapshotWalk } from '../../../../../agent/zookeeper/client/snapshot-walk.ts';
+import type { WalkRead } from '../../../../../agent/zookeeper/client/snapshot-walk.ts';
+import type { ReadResult } from '../../../../../agent/zookeeper/client/wire.ts';
+import { exampleInterest } from '../../../../support/tree-recorder.ts';
 
 const segment = fc.constantFrom('a', 'b', 'providers', 'configurators', 'consumers', 'metadata');
 const anyTree = fc

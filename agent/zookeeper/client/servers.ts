@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { ConfigurationError, TransientError } from '../../common/errors.ts';
+import { ConfigurationError, TransientError } from '../../../common/errors.ts';
 
 /** One address that can be dialled. */
 export interface Candidate {
