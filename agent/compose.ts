@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { guardOfRegistry } from '../common/guard-limits.ts';
 import type { EurekaAddress, ZooKeeperAddress } from '../common/registry-address.ts';
@@ -14,7 +13,8 @@ import { hostLookup } from './host-lookup.ts';
 import { ResolvingSource } from './resolving-source.ts';
 import { SourceNotes } from './source-facts.ts';
 import type { Source } from './source.ts';
-import { createZooKeeperSource, defaultZooKeeperOptions } from './zookeeper/source.ts';
+import { zooKeeperOptionsOf } from './zookeeper/config.ts';
+import { createZooKeeperSource } from './zookeeper/source.ts';
 
 /** The registry of an agent. */
 export type RegistryAddress =
@@ -71,27 +71,5 @@ function sourceOf(
   if (registry.kind === 'eureka') {
     return createEurekaSource(eurekaOptionsOf(registry.address, values), report, log);
   }
-  const { address } = registry;
-  return createZooKeeperSource(
-    {
-      ...defaultZooKeeperOptions,
-      registry: address.registry,
-      target: {
-        servers: address.servers,
-        chroot: address.chroot,
-        sessionTimeoutMs: values.zookeeperSessionTimeout,
-        digest: readSecret(values.zookeeperDigestFile),
-      },
-      dubboRoots: values.dubboRoots,
-      serviceRoots: values.serviceRoots,
-      metadataLabelKeys: values.metadataLabels,
-      zones: values.zones,
-    },
-    report,
-    log,
-  );
-}
-
-function readSecret(path: string | undefined): string | undefined {
-  return path === undefined ? undefined : readFileSync(path, 'utf8').trim();
+  return createZooKeeperSource(zooKeeperOptionsOf(registry.address, values), report, log);
 }

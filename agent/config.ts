@@ -28,45 +28,20 @@ import { tlsProblems } from '../common/tls-files.ts';
 import type { NamedFile } from '../common/tls-files.ts';
 import { checkEureka, eurekaTable } from './eureka/config.ts';
 import { defaultEurekaOptions } from './eureka/options.ts';
-import { defaultZooKeeperOptions } from './zookeeper/source.ts';
+import { checkZooKeeper, zooKeeperTable } from './zookeeper/config.ts';
 
 /** The agent's configuration table; standalone takes most of it too. */
 
 const minute = 60_000;
 const hour = 60 * minute;
 
-const zookeeper = 'ZooKeeper';
 const registry = 'Registry';
 const feed = 'Feed';
 
 /** How registries are read, whichever process reads them. */
 export const readingOptions = {
   ...eurekaTable,
-  dubboRoots: list(
-    {
-      group: zookeeper,
-      description: 'roots of Dubbo interface-level registries',
-      fallback: defaultZooKeeperOptions.dubboRoots,
-    },
-    textSchema,
-  ),
-  serviceRoots: list(
-    {
-      group: zookeeper,
-      description: 'roots of Spring Cloud registrations',
-      fallback: defaultZooKeeperOptions.serviceRoots,
-    },
-    textSchema,
-  ),
-  zookeeperSessionTimeout: duration(
-    { group: zookeeper, description: 'session timeout of the agent itself' },
-    10_000,
-    [1000, 2 * minute],
-  ),
-  zookeeperDigestFile: file({
-    group: zookeeper,
-    description: 'file with user:password for ZooKeeper digest authentication',
-  }),
+  ...zooKeeperTable,
   metadataLabels: list(
     {
       group: registry,
@@ -200,9 +175,19 @@ export type ReadingValues = Values<typeof readingOptions & typeof guardOptions> 
 /** The agent's whole configuration. */
 export type AgentValues = Values<typeof agentOptions>;
 
+/** Problems over several of the options that say how registries are read. */
+export function checkReading({ values, isValid, nameOf }: Given<typeof readingOptions>): string[] {
+  const given = {
+    values,
+    isValid: (...keys: (keyof typeof readingOptions)[]) => isValid(...keys),
+    nameOf: (key: keyof typeof readingOptions) => nameOf(key),
+  };
+  return [...checkEureka(given), ...checkZooKeeper(given)];
+}
+
 /** Problems over several options, in the words of the operator. */
 function checkAgent({ values, isValid, nameOf }: Given<typeof agentOptions>): string[] {
-  const problems = checkEureka({
+  const problems = checkReading({
     values,
     isValid: (...keys) => isValid(...keys),
     nameOf: (key) => nameOf(key),

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { readingOptions } from '../agent/config.ts';
-import { checkEureka } from '../agent/eureka/config.ts';
+import { checkReading, readingOptions } from '../agent/config.ts';
 import { checkServing, servingOptions } from '../aggregator/config.ts';
 import type { Given, Program } from '../common/config.ts';
 import { option } from '../common/option.ts';
@@ -47,7 +46,7 @@ function checkStandalone({ values, isValid, nameOf }: Given<typeof standaloneOpt
     nameOf: (key) => nameOf(key),
   });
   problems.push(
-    ...checkEureka({
+    ...checkReading({
       values,
       isValid: (...keys) => isValid(...keys),
       nameOf: (key) => nameOf(key),

@@ -1,5 +1,6 @@
 import type { Instance } from '../../common/instance.ts';
 import { ConfigurationError } from '../../common/errors.ts';
+import type { DubboTraits } from './dubbo/traits.ts';
 import { isWithin } from './client/paths.ts';
 import type { TreeInterest, Want } from './client/tree.ts';
 
@@ -23,6 +24,8 @@ export type NodeReading =
       /** It vouches for an endpoint; `instance.id` is equal for all nodes of the same endpoint. */
       readonly kind: 'endpoint';
       readonly instance: Instance;
+      /** Of Dubbo providers: what rules may change. */
+      readonly traits?: DubboTraits;
       /** Of several nodes of one endpoint the one with the largest order describes it. */
       readonly order: number;
     }

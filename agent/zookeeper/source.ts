@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { TransientError } from '../../common/errors.ts';
-import type { RegistryId } from '../../common/registry.ts';
 import type { Source, SourceEvent, SourceReport, SuspectedLoss, Verdicts } from '../source.ts';
 import { createTreeWatcher } from './client/driver.ts';
 import type { TreeReport } from './client/driver.ts';
@@ -11,46 +10,8 @@ import type { Reading } from './reading.ts';
 import { RegistryView } from './registry-view.ts';
 import { Sharing } from './sharing.ts';
 import { createSpringCloudReading } from './spring-cloud.ts';
-import type { TreeInterest, TreeWatcher, ZooKeeperTarget } from './client/tree.ts';
-
-/** How a ZooKeeper ensemble is read as a registry. */
-export interface ZooKeeperOptions {
-  readonly registry: RegistryId;
-  readonly target: ZooKeeperTarget;
-  /** Roots of Dubbo's interface-level registry. No root may be or lie below another one. */
-  readonly dubboRoots: readonly string[];
-  /** Roots of Spring Cloud's (and Dubbo 3's) instances. */
-  readonly serviceRoots: readonly string[];
-  /** Dubbo interfaces that are never shown. */
-  readonly hiddenInterfaces: readonly string[];
-  /** URL parameters of a Dubbo provider that become labels. Secrets never do. */
-  readonly dubboLabelKeys: readonly string[];
-  /** Metadata of a Spring Cloud instance that becomes labels. Secrets never do. */
-  readonly metadataLabelKeys: readonly string[];
-  /** Region by zone, for instances that name their zone only. */
-  readonly zones: Readonly<Record<string, string>>;
-  /** How long an endpoint must have been away before that is said, milliseconds. */
-  readonly removalDelayMs: number;
-}
-
-/** Everything but which ensemble it is. */
-export const defaultZooKeeperOptions: Omit<ZooKeeperOptions, 'registry' | 'target'> = {
-  dubboRoots: ['/dubbo'],
-  serviceRoots: ['/services'],
-  hiddenInterfaces: [
-    'com.alibaba.dubbo.monitor.MonitorService',
-    'com.alibaba.dubbo.registry.RegistryService',
-    'org.apache.dubbo.metadata.MetadataService',
-    'org.apache.dubbo.metadata.MetadataServiceV2',
-    'org.apache.dubbo.monitor.MetricsService',
-    'org.apache.dubbo.monitor.MonitorService',
-    'org.apache.dubbo.registry.RegistryService',
-  ],
-  dubboLabelKeys: ['application', 'dubbo.tag', 'release'],
-  metadataLabelKeys: ['cluster', 'group', 'profile', 'version'],
-  zones: {},
-  removalDelayMs: 100,
-};
+import type { TreeInterest, TreeWatcher } from './client/tree.ts';
+import type { ZooKeeperOptions } from './options.ts';
 
 /**
  * A source that reads an ensemble. Throws ConfigurationError when the servers cannot be understood

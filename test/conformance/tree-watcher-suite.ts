@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { plainAccess } from '../../agent/zookeeper/client/tree.ts';
 import type { ZooKeeperTarget } from '../../agent/zookeeper/client/tree.ts';
 import { TransientError } from '../../common/errors.ts';
 import { eventually } from '../support/eventually.ts';
@@ -60,7 +61,7 @@ export function treeWatcherSuite(
       servers: [`127.0.0.1:${proxy.port}`],
       chroot: base,
       sessionTimeoutMs,
-      digest: undefined,
+      access: plainAccess,
       ...changes,
     });
     const watch = (changes: Partial<ZooKeeperTarget> = {}): TreeRecorder =>

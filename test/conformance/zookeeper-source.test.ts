@@ -1,3 +1,4 @@
+import { plainAccess } from '../../agent/zookeeper/client/tree.ts';
 import { createTreeSource, createZooKeeperSource } from '../../agent/zookeeper/source.ts';
 import { requireRigs } from '../rigs/rig-test.ts';
 import { startZooKeeper } from '../rigs/zookeeper.ts';
@@ -49,7 +50,7 @@ function realTree(version: '3.9.5' | '3.4.14'): TreeFactory {
         servers: [connectString],
         chroot,
         sessionTimeoutMs: 5_000,
-        digest: undefined,
+        access: plainAccess,
       };
       return {
         create: (path, data, isEphemeral) => writer.create(path, data, isEphemeral),

@@ -1,5 +1,11 @@
 import { TransientError } from '../../common/errors.ts';
-import type { TreeEvent, TreeInterest, TreeWatcher } from '../../agent/zookeeper/client/tree.ts';
+import type {
+  TreeAnswer,
+  TreeEvent,
+  TreeInterest,
+  TreeQuestion,
+  TreeWatcher,
+} from '../../agent/zookeeper/client/tree.ts';
 
 /**
  * A ZooKeeper tree in memory with a TreeWatcher on it that keeps every promise of a driver: a whole
@@ -122,6 +128,25 @@ export class TreeFake implements TreeWatcher {
     await Promise.resolve();
     this.beforeMissing?.();
     return new Set(paths.filter((path) => !this.nodes.has(path)));
+  }
+
+  async ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]> {
+    if (this.watching === undefined || this.isLost) throw new TransientError('fake: no connection');
+    await Promise.resolve();
+    return questions.map(({ kind, path }): TreeAnswer => {
+      if (this.isHidden(path)) return { kind: 'unreadable', reason: 'no permission' };
+      const data = this.nodes.get(path);
+      if (data === undefined) return { kind: 'missing' };
+      return kind === 'data' ? { kind, data } : { kind, names: this.namesBelow(path) };
+    });
+  }
+
+  private namesBelow(path: string): readonly string[] {
+    const start = path === '/' ? 1 : path.length + 1;
+    return [...this.nodes.keys()]
+      .filter((other) => other.length > start && isWithin(path, other))
+      .map((other) => other.slice(start))
+      .filter((name) => !name.includes('/'));
   }
 
   private put(path: string, data: string | Buffer | null): void {

@@ -1,13 +1,22 @@
 import type { Logger } from 'pino';
 import { TransientError, messageOf } from '../../../common/errors.ts';
 import { sleep } from '../../../common/sleep.ts';
+import { readCredentials } from './access.ts';
+import type { Credentials } from './access.ts';
 import { Backoff } from './backoff.ts';
 import { OneShotWatcher } from './one-shot-watcher.ts';
 import { normalizeChroot } from './paths.ts';
 import { PersistentWatcher } from './persistent-watcher.ts';
 import { ServerList, keyOf } from './servers.ts';
 import type { Candidate } from './servers.ts';
-import type { TreeEvent, TreeInterest, TreeWatcher, ZooKeeperTarget } from './tree.ts';
+import type {
+  TreeAnswer,
+  TreeEvent,
+  TreeInterest,
+  TreeQuestion,
+  TreeWatcher,
+  ZooKeeperTarget,
+} from './tree.ts';
 import { timingFor } from './watch-life.ts';
 import type { LifeContext, LifeEnd, Timing, WatchLife } from './watch-life.ts';
 import { ZxidFloor } from './zxid-floor.ts';
@@ -109,10 +118,16 @@ export class TreeDriver implements TreeWatcher {
   }
 
   async missing(paths: readonly string[]): Promise<ReadonlySet<string>> {
-    if (this.life === undefined || !this.hasSnapshot) {
-      throw new TransientError('zookeeper: no usable connection');
-    }
-    return await this.life.missing(paths);
+    return await this.currentLife().missing(paths);
+  }
+
+  async ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]> {
+    return await this.currentLife().ask(questions);
+  }
+
+  private currentLife(): WatchLife {
+    if (this.life !== undefined && this.hasSnapshot) return this.life;
+    throw new TransientError('zookeeper: no usable connection');
   }
 
   /** One server, tried and followed to the end. Returns why it ended; undefined when stopped. */
@@ -122,15 +137,20 @@ export class TreeDriver implements TreeWatcher {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     let candidate: Candidate | undefined;
+    let credentials: Credentials | undefined;
     try {
       candidate = await unlessAborted(this.servers.next(), signal);
+      credentials = await unlessAborted(readCredentials(this.target.access), signal);
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
       this.log.warn({ reason: messageOf(error) }, 'zookeeper: no server to dial');
       return messageOf(error);
     }
-    if (candidate === undefined) return undefined;
-    const context = this.contextFor(candidate, interest, deliver);
+    if (candidate === undefined || credentials === undefined) return undefined;
+    const context: LifeContext = {
+      ...this.contextFor(candidate, interest, deliver),
+      credentials,
+    };
     let end = await this.live(context, this.driverFor(candidate), signal);
     if (end.kind === 'unsupported') {
       this.oldServers.set(keyOf(candidate), performance.now());
@@ -176,7 +196,7 @@ export class TreeDriver implements TreeWatcher {
     candidate: Candidate,
     interest: TreeInterest,
     deliver: (event: TreeEvent) => void,
-  ): LifeContext {
+  ): Omit<LifeContext, 'credentials'> {
     return {
       candidate,
       target: this.target,

@@ -4,7 +4,9 @@ import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.t
 import { OneShotTree } from './one-shot-tree.ts';
 import { PathQueue } from './path-queue.ts';
 import { toServerPath, fromServerPath } from './paths.ts';
-import { askOnce, findMissing, sync } from './requests.ts';
+import { answerSingly, askOnce, findMissing, sync } from './requests.ts';
+import type { Connection } from './connection.ts';
+import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { connectionOptions } from './watch-life.ts';
 import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
 
@@ -45,14 +47,14 @@ export class OneShotWatcher implements WatchLife {
 
   constructor(context: LifeContext) {
     this.context = context;
-    const { candidate, target, timing } = context;
+    const { candidate, credentials, target, timing } = context;
     this.client = new CagedClient(
       {
         candidate,
         sessionTimeoutMs: target.sessionTimeoutMs,
         connectTimeoutMs: timing.connectTimeoutMs,
         closeTimeoutMs: timing.closeTimeoutMs,
-        digest: target.digest,
+        digest: credentials.digest,
       },
       {
         ready: (sessionTimeoutMs) => {
@@ -121,11 +123,20 @@ export class OneShotWatcher implements WatchLife {
     return { kind: 'over', cause: 'lost', error: this.failure };
   }
 
-  async missing(paths: readonly string[]): Promise<ReadonlySet<string>> {
+  missing(paths: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.aside((connection) => findMissing(connection, this.context.chroot, paths));
+  }
+
+  ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]> {
+    return this.aside((connection) => answerSingly(connection, this.context.chroot, questions));
+  }
+
+  /** Asks over a short connection of our own to the same server. */
+  private async aside<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
     const outcome = await askOnce(
       { ...connectionOptions(this.context), lastZxid: 0n },
       this.stopping.signal,
-      (connection) => findMissing(connection, this.context.chroot, paths),
+      ask,
     );
     if (outcome.kind === 'answered') return outcome.value;
     throw outcome.end.error;

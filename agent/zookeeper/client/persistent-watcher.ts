@@ -5,7 +5,8 @@ import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.t
 import type { JuteReader } from './jute.ts';
 import { PathQueue } from './path-queue.ts';
 import { fromServerPath, toServerPath, wantAt } from './paths.ts';
-import { findMissing } from './requests.ts';
+import { answerTogether, findMissing } from './requests.ts';
+import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { SnapshotWalk } from './snapshot-walk.ts';
 import type { WalkRead } from './snapshot-walk.ts';
 import { connectionOptions } from './watch-life.ts';
@@ -100,6 +101,10 @@ export class PersistentWatcher implements WatchLife {
 
   missing(paths: readonly string[]): Promise<ReadonlySet<string>> {
     return findMissing(this.connection, this.context.chroot, paths);
+  }
+
+  ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]> {
+    return answerTogether(this.connection, this.context.chroot, questions);
   }
 
   /**

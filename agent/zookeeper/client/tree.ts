@@ -72,7 +72,29 @@ export interface TreeWatcher {
    * there is no usable connection.
    */
   missing(paths: readonly string[]): Promise<ReadonlySet<string>>;
+
+  /**
+   * Reads beside the view, without watches and without a sync: one answer for each question, in their
+   * order. For what is too much to be followed and does not change once it is there. Rejects with
+   * TransientError when there is no usable connection.
+   */
+  ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]>;
 }
+
+/** One read beside the view. */
+export interface TreeQuestion {
+  readonly kind: 'children' | 'data';
+  readonly path: string;
+}
+
+/** What a read beside the view has found. */
+export type TreeAnswer =
+  /** Null when the node has no data. */
+  | { readonly kind: 'data'; readonly data: Buffer | null }
+  | { readonly kind: 'children'; readonly names: readonly string[] }
+  | { readonly kind: 'missing' }
+  /** No permission, or an error of this one read. */
+  | { readonly kind: 'unreadable'; readonly reason: string };
 
 /** How to reach an ensemble. */
 export interface ZooKeeperTarget {
@@ -81,6 +103,32 @@ export interface ZooKeeperTarget {
   /** Path prefix of the connect string (`/a/b`), or empty. */
   readonly chroot: string;
   readonly sessionTimeoutMs: number;
-  /** `user:password` for the digest scheme. A secret. */
-  readonly digest: string | undefined;
+  readonly access: ZooKeeperAccess;
 }
+
+/** How the agent proves who it is, and checks who the servers are. Files are read again at each dial. */
+export interface ZooKeeperAccess {
+  readonly isTls: boolean;
+  /** PEM of the authorities that sign the servers' certificates; the system's when absent. */
+  readonly caFile: string | undefined;
+  /** PEM of the client certificate and its key: both or none. */
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  /** The name that the servers' certificates must have; default: the host as configured. */
+  readonly serverName: string | undefined;
+  /** Holds `user:password` for the digest scheme. */
+  readonly digestFile: string | undefined;
+  /** Holds `user:password` for SASL DIGEST-MD5. */
+  readonly saslFile: string | undefined;
+}
+
+/** In plain text, as nobody. */
+export const plainAccess: ZooKeeperAccess = {
+  isTls: false,
+  caFile: undefined,
+  certFile: undefined,
+  keyFile: undefined,
+  serverName: undefined,
+  digestFile: undefined,
+  saslFile: undefined,
+};

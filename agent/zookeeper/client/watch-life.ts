@@ -1,6 +1,7 @@
 import type { ConnectionEnd, ConnectionOptions } from './connection.ts';
 import type { Candidate } from './servers.ts';
-import type { TreeEvent, TreeInterest, ZooKeeperTarget } from './tree.ts';
+import type { Credentials } from './access.ts';
+import type { TreeAnswer, TreeEvent, TreeInterest, TreeQuestion, ZooKeeperTarget } from './tree.ts';
 
 /**
  * One life of a view: one connection to one server, from the dial to its end. Both drivers are
@@ -14,6 +15,8 @@ export interface WatchLife {
   run(signal: AbortSignal): Promise<LifeEnd>;
   /** See TreeWatcher.missing. */
   missing(paths: readonly string[]): Promise<ReadonlySet<string>>;
+  /** See TreeWatcher.ask. */
+  ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]>;
 }
 
 /** Why a life is over. */
@@ -31,6 +34,8 @@ export type LifeEnd =
 export interface LifeContext {
   readonly candidate: Candidate;
   readonly target: ZooKeeperTarget;
+  /** Read for this dial. */
+  readonly credentials: Credentials;
   /** Normalized (paths.ts). */
   readonly chroot: string;
   readonly interest: TreeInterest;
@@ -76,14 +81,14 @@ export function timingFor(sessionTimeoutMs: number): Timing {
 
 /** How a life dials its own connections. */
 export function connectionOptions(context: LifeContext): ConnectionOptions {
-  const { candidate, target, timing, lastZxid } = context;
+  const { candidate, target, credentials, timing, lastZxid } = context;
   return {
     candidate,
     sessionTimeoutMs: target.sessionTimeoutMs,
     connectTimeoutMs: timing.connectTimeoutMs,
     requestTimeoutMs: timing.requestTimeoutMs,
     closeTimeoutMs: timing.closeTimeoutMs,
-    digest: target.digest,
+    digest: credentials.digest,
     lastZxid,
   };
 }

@@ -2,11 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { Source } from '../../../../agent/source.ts';
-import {
-  createTreeSource,
-  createZooKeeperSource,
-  defaultZooKeeperOptions,
-} from '../../../../agent/zookeeper/source.ts';
+import { plainAccess } from '../../../../agent/zookeeper/client/tree.ts';
+import { defaultZooKeeperOptions } from '../../../../agent/zookeeper/options.ts';
+import { createTreeSource, createZooKeeperSource } from '../../../../agent/zookeeper/source.ts';
 import { ConfigurationError, TransientError } from '../../../../common/errors.ts';
 import {
   optionsForTests,
@@ -401,7 +399,7 @@ test('a source of a real ensemble does not connect before it is watched', () => 
     servers: ['127.0.0.1:1'],
     chroot: '',
     sessionTimeoutMs: 5_000,
-    digest: undefined,
+    access: plainAccess,
   };
   const { registry } = optionsForTests;
   const options = { ...defaultZooKeeperOptions, registry, target };

@@ -3,8 +3,10 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { createTreeWatcher, tuningFor } from '../../../../../agent/zookeeper/client/driver.ts';
+import { plainAccess } from '../../../../../agent/zookeeper/client/tree.ts';
 import type { TreeInterest, ZooKeeperTarget } from '../../../../../agent/zookeeper/client/tree.ts';
 import { ConfigurationError } from '../../../../../common/errors.ts';
+import { secretFile } from '../../../../support/secret-file.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { TreeRecorder, exampleInterest } from '../../../../support/tree-recorder.ts';
 import { ZooKeeperStub } from '../../../../support/zookeeper-stub.ts';
@@ -35,7 +37,7 @@ const target = (changes: Partial<ZooKeeperTarget> = {}): ZooKeeperTarget => ({
   servers: [`127.0.0.1:${stub.port}`],
   chroot: '',
   sessionTimeoutMs: 600,
-  digest: undefined,
+  access: plainAccess,
   ...changes,
 });
 const timing = { ...tuningFor(600).timing, connectTimeoutMs: 300, recheckIntervalMs: 50 };
@@ -127,7 +129,9 @@ for (const { driver, isOld } of kinds) {
     });
 
     void test('a refused credential is a loss and never told', async () => {
-      const seen = watch({ digest: 'user:wrong-secret' });
+      const seen = watch({
+        access: { ...plainAccess, digestFile: secretFile('user:wrong-secret') },
+      });
       await eventually(() => assert.ok(seen.count('lost') >= 2));
       assert.equal(seen.count('snapshot'), 0);
       assert.ok(!JSON.stringify(seen.events).includes('wrong-secret'));
@@ -137,7 +141,9 @@ for (const { driver, isOld } of kinds) {
     void test('a subtree is read with the credential', async () => {
       stub.faults.unreadable.add('/services/s');
       stub.faults.digest = 'user:pass';
-      await watch({ digest: 'user:pass' }).sees(everything);
+      await watch({ access: { ...plainAccess, digestFile: secretFile('user:pass') } }).sees(
+        everything,
+      );
     });
 
     void test('what may not be read is reported as such before the snapshot, and read once it may be', async () => {

@@ -5,7 +5,7 @@ import { createDubboReading } from '../../../../../agent/zookeeper/dubbo/dubbo.t
 import type { NodeReading } from '../../../../../agent/zookeeper/reading.ts';
 import { wantNothing } from '../../../../../agent/zookeeper/reading.ts';
 import { Sharing } from '../../../../../agent/zookeeper/sharing.ts';
-import { defaultZooKeeperOptions } from '../../../../../agent/zookeeper/source.ts';
+import { defaultZooKeeperOptions } from '../../../../../agent/zookeeper/options.ts';
 import type { Instance } from '../../../../../common/instance.ts';
 
 const options = {
