@@ -124,7 +124,8 @@ function renderRegistry(registry: RegistryReport): Markup {
 }
 
 /** Where it is read from, and what of it an operator should know. */
-function renderSource({ server, push, expired, unresolvedHosts }: SourceFacts): Markup {
+function renderSource(source: SourceFacts): Markup {
+  const { server, push, expired, unresolvedHosts, unreadable, ignored } = source;
   const lines: string[] = [];
   if (push !== undefined) lines.push(describePush(push));
   if (expired.count > 0) {
@@ -134,6 +135,10 @@ function renderSource({ server, push, expired, unresolvedHosts }: SourceFacts): 
     );
   }
   if (unresolvedHosts > 0) lines.push(`${unresolvedHosts} host names cannot be resolved`);
+  if (unreadable > 0)
+    lines.push(`${unreadable} paths may not be read: what is known of them stays`);
+  const kinds = Object.entries(ignored).map(([kind, count]) => `${count} ${kind}`);
+  if (kinds.length > 0) lines.push(`left alone: ${kinds.join(', ')}`);
   const small = lines.map((line) => html`<div><small>${line}</small></div>`);
   return html`<span class="mono">${server === '' ? '–' : server}</span>${small}`;
 }

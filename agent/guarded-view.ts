@@ -5,9 +5,11 @@ import type { Guard, Loss } from '../common/guard.ts';
 import type { Instance, InstanceStatus } from '../common/instance.ts';
 import { Wake } from '../common/wake.ts';
 import { checkInstance, encodeInstance } from '../proto/instance-codec.ts';
+import { RefusedLosses } from './confirmation.ts';
+import type { Answer, Unconfirmed } from './confirmation.ts';
 import type { Entry, Outbox } from './outbox.ts';
 import type { Retention } from './retention.ts';
-import type { SuspectedLoss, Verdicts } from './source.ts';
+import type { SuspectedLoss } from './source.ts';
 import { ViewCensus } from './view-census.ts';
 
 /**
@@ -22,6 +24,8 @@ import { ViewCensus } from './view-census.ts';
  * instances of a registry or service of some size: then it is held, and the instance stays as it was. OUT_OF_SERVICE
  * is an operator's word at the registry and is never held.
  *
+ * While the source doubts what its registry says, removals are held much earlier (see Guard).
+ *
  * Synchronous: each call ends in a state that is complete. `settle` belongs after a series of `upsert` and
  * `remove`, and sends what they led to; `commit` sends additions and changes before the series is complete, so
  * that losses are judged together. What passes in great numbers at once passes in slices: whoever runs
@@ -32,21 +36,6 @@ export interface ViewReport {
   guardActivated(activation: Activation): void;
   /** An instance that breaks the limits of the feed was left out. */
   dropped(reason: string, record: string): void;
-}
-
-/** Losses given out for confirmation. */
-export interface Unconfirmed {
-  readonly losses: readonly SuspectedLoss[];
-  /** When the oldest of them was observed. */
-  readonly observedAt: number;
-}
-
-/** What the registry answered. */
-export interface Answer {
-  readonly asked: readonly string[];
-  readonly verdicts: Verdicts;
-  readonly scale: 'single' | 'mass';
-  readonly observedAt: number;
 }
 
 /** So many losses are judged, or pass, in one turn of the event loop. */
@@ -65,6 +54,8 @@ export class GuardedView {
   /** What the guard found single so far, of those that are judged now. */
   private singles: Loss[] = [];
   private observedAt = 0;
+  /** Why the source doubts what the registry says, as it said last. */
+  private doubt: string | undefined;
   /** Demotions that pass, but for the turn of the event loop. */
   private passing: readonly string[] = [];
   /** Poked when `hasDue` becomes true. */
@@ -73,7 +64,7 @@ export class GuardedView {
   private readonly demoted = new Map<string, Instance>();
   /** When each removal that wants confirmation was observed. */
   private readonly unconfirmed = new Map<string, number>();
-  private readonly doubted = new Map<string, { attempts: number; dueAt: number }>();
+  private readonly refused = new RefusedLosses();
 
   constructor(outbox: Outbox, guard: Guard, retention: Retention, report: ViewReport) {
     this.outbox = outbox;
@@ -90,7 +81,7 @@ export class GuardedView {
     const known = this.outbox.get(id);
     this.wanted.delete(id);
     this.toJudge.delete(id);
-    this.doubted.delete(id);
+    this.refused.delete(id);
     this.unconfirmed.delete(id);
     this.demoted.delete(id);
     if (known !== undefined && isSame(known, hashed, bytes)) {
@@ -134,8 +125,12 @@ export class GuardedView {
   /**
    * Passes what was wanted through the guard and commits; of very many, all but a first slice is left to `passDue`.
    * Afterwards removals may wait for confirmation (`takeUnconfirmed`) or be held (`heldLosses`).
+   *
+   * @param doubt why the source doubts what the registry says (see `SourceEvent`); it is so until the next call
    */
-  settle(observedAt: number, now: number): void {
+  settle(observedAt: number, now: number, doubt?: string): void {
+    // What is judged at the moment may have been wanted in doubt: it stays in doubt.
+    if (doubt !== undefined || this.toJudge.size === 0) this.doubt = doubt;
     if (this.wanted.size > 0) {
       this.observedAt = observedAt;
       if (this.toJudge.size === 0) this.toJudge = this.wanted;
@@ -209,7 +204,7 @@ export class GuardedView {
       now,
     );
     if (scale === 'single') {
-      for (const id of asked) if (!confirmed.has(id)) this.doubt(id, now);
+      for (const id of asked) if (!confirmed.has(id)) this.refuse(id, now);
     }
     this.outbox.commit(answer.observedAt);
   }
@@ -233,7 +228,7 @@ export class GuardedView {
     }
     // What an event that is still being taken in has wanted so far is none of this.
     if (this.toJudge.size === 0) this.observedAt = now;
-    for (const [id, { dueAt }] of this.doubted) if (dueAt <= now) this.doubtAgain(id);
+    for (const id of this.refused.due(now)) this.wantAgain(id);
     if (this.toJudge.size > 0) this.judgeSlice(now);
     this.outbox.commit(now);
   }
@@ -282,17 +277,16 @@ export class GuardedView {
     return this.census.statusCounts();
   }
 
-  private doubt(id: string, now: number): void {
+  private refuse(id: string, now: number): void {
     if (!this.guard.isPending(id) || this.guard.isHeld(id)) return;
     this.guard.back(id);
-    const attempts = (this.doubted.get(id)?.attempts ?? 0) + 1;
-    this.doubted.set(id, { attempts, dueAt: now + Math.min(60_000, 1000 * 2 ** attempts) });
+    this.refused.refuse(id, now);
   }
 
   private judgeSlice(now: number): void {
     const losses = [...this.toJudge.values().take(judgedMax)];
     for (const { id } of losses) this.toJudge.delete(id);
-    const outcome = this.guard.want(losses, this.census.up(), now);
+    const outcome = this.guard.want(losses, this.census.up(), now, this.doubt);
     for (const { id } of outcome.held) this.unconfirmed.delete(id);
     for (const activation of outcome.activations) this.report.guardActivated(activation);
     for (const loss of outcome.single) this.singles.push(loss);
@@ -322,7 +316,7 @@ export class GuardedView {
     if (this.hasDue) this.due.poke();
   }
 
-  private doubtAgain(id: string): void {
+  private wantAgain(id: string): void {
     const known = this.outbox.get(id);
     if (known?.instance.status !== 'UP' || this.wanted.has(id)) return;
     this.toJudge.set(id, { id, service: known.service, kind: 'removal' });
@@ -342,7 +336,7 @@ export class GuardedView {
   private withdraw(id: string, now: number): void {
     const known = this.outbox.get(id);
     if (known === undefined) return;
-    this.doubted.delete(id);
+    this.refused.delete(id);
     const isLast = this.census.live(known.service) === 1;
     if (!isLast || !this.retention.keep(known.service, id, now)) {
       this.drop(id);

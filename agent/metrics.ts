@@ -6,9 +6,13 @@ import type { PushReport } from './eureka/push/item.ts';
 import type { AgentCensus, AgentObserver } from './observer.ts';
 import type { SourceReport } from './source.ts';
 import type { TreeReport } from './zookeeper/client/driver.ts';
+import type { DubboApplicationsReport } from './zookeeper/dubbo/applications/applications.ts';
 
 /** What the readers of registries report; drivers of ZooKeeper find what they may report besides. */
-export type RegistryReport = SourceReport & Partial<TreeReport> & Partial<PushReport>;
+export type RegistryReport = SourceReport &
+  Partial<TreeReport> &
+  Partial<PushReport> &
+  DubboApplicationsReport;
 
 /** The two sides from which one registry is counted. The functions may be taken out and wrapped. */
 export interface RegistryMetrics {
@@ -41,6 +45,7 @@ export class AgentMetrics {
     this.factory = new MetricFactory('tributary_agent_', registry);
     this.registryFigures = {
       ...registryFiguresOf(this.factory),
+      ...connectionFiguresOf(this.factory),
       ...pushFiguresOf(this.factory),
     };
     this.feedFigures = feedFiguresOf(this.factory);
@@ -62,7 +67,9 @@ export class AgentMetrics {
   }
 }
 
-type RegistryFigures = ReturnType<typeof registryFiguresOf> & ReturnType<typeof pushFiguresOf>;
+type RegistryFigures = ReturnType<typeof registryFiguresOf> &
+  ReturnType<typeof connectionFiguresOf> &
+  ReturnType<typeof pushFiguresOf>;
 type FeedFigures = ReturnType<typeof feedFiguresOf>;
 
 function registryFiguresOf(factory: MetricFactory) {
@@ -99,6 +106,16 @@ function registryFiguresOf(factory: MetricFactory) {
       'Records of the registry that were left out, by reason.',
       ['registry', 'reason'],
     ),
+    ignored: factory.gauge(
+      'ignored_records',
+      'Records of the registry that are left alone on purpose, by kind.',
+      ['registry', 'kind'],
+    ),
+    unreadable: factory.gauge(
+      'unreadable_paths',
+      'Paths of ZooKeeper that may not be read: what is known of them stays as it was.',
+      ['registry'],
+    ),
     held: factory.gauge('guard_held_removals', 'Removals that the guard holds at present.', [
       'registry',
     ]),
@@ -107,6 +124,11 @@ function registryFiguresOf(factory: MetricFactory) {
       'How often the guard began to hold removals, of the whole registry or of one service.',
       ['registry', 'scope'],
     ),
+  };
+}
+
+function connectionFiguresOf(factory: MetricFactory) {
+  return {
     connections: factory.counter(
       'registry_connections_total',
       'Connections to a server of the registry that became usable, and switches to another.',
@@ -126,6 +148,16 @@ function registryFiguresOf(factory: MetricFactory) {
       'registry_nodes',
       'ZooKeeper nodes of interest at the last whole reading.',
       ['registry'],
+    ),
+    registrations: factory.gauge(
+      'dubbo_registrations',
+      'Application-level registrations of Dubbo whose services are not known yet, or were inferred.',
+      ['registry', 'state'],
+    ),
+    metadataFailures: factory.counter(
+      'dubbo_metadata_failures_total',
+      'Attempts at the metadata of a Dubbo application that failed, by reason.',
+      ['registry', 'reason'],
     ),
     unknownErrors: factory.counter(
       'registry_unknown_errors_total',
@@ -243,6 +275,13 @@ function registryReport(figures: RegistryFigures, registry: RegistryId): Registr
     unknownError: () => figures.unknownErrors.inc({ registry }),
     hiddenDelay: (ms) => figures.hiddenDelay.set({ registry }, ms / 1000),
     expiredButListed: (count) => figures.expired.set({ registry }, count),
+    dubboRegistrations: (unresolved, inferred) => {
+      figures.registrations.set({ registry, state: 'unresolved' }, unresolved);
+      figures.registrations.set({ registry, state: 'inferred' }, inferred);
+    },
+    metadataFailed: (reason) => figures.metadataFailures.inc({ registry, reason }),
+    ignored: (kind, count) => figures.ignored.set({ registry, kind }, count),
+    unreadable: (count) => figures.unreadable.set({ registry }, count),
     unresolvedHosts: (count) => figures.unresolvedHosts.set({ registry }, count),
     pushRequest: (outcome) => figures.pushRequests.inc({ registry, outcome }),
     pushItems: (action, count) => figures.pushItems.inc({ registry, action }, count),

@@ -7,6 +7,10 @@ export interface SourceFacts {
   readonly expired: Expired;
   /** Host names in the place of addresses that could not be resolved. */
   readonly unresolvedHosts: number;
+  /** Paths that may not be read. */
+  readonly unreadable: number;
+  /** Records that are left alone on purpose, by kind; kinds without any are left out. */
+  readonly ignored: Readonly<Record<string, number>>;
   /** Undefined as long as nobody has pushed. */
   readonly push: PushFacts | undefined;
 }
@@ -32,6 +36,8 @@ interface Reported {
   hiddenDelay(ms: number): void;
   expiredButListed(count: number, examples: readonly string[]): void;
   unresolvedHosts?(count: number): void;
+  unreadable?(count: number): void;
+  ignored?(kind: string, count: number): void;
   pushItems?(action: string, count: number): void;
   pushPeer?(peer: string): void;
 }
@@ -45,6 +51,8 @@ export class SourceNotes {
   private hiddenDelayMs = 0;
   private expired: Expired = { count: 0, examples: [] };
   private unresolvedHosts = 0;
+  private unreadable = 0;
+  private readonly ignored = new Map<string, number>();
   private readonly peers = new Map<string, number>();
   private readonly items = new Map<string, number>();
 
@@ -68,6 +76,15 @@ export class SourceNotes {
         this.unresolvedHosts = count;
         report.unresolvedHosts?.(count);
       },
+      unreadable: (count: number) => {
+        this.unreadable = count;
+        report.unreadable?.(count);
+      },
+      ignored: (kind: string, count: number) => {
+        if (count === 0) this.ignored.delete(kind);
+        else this.ignored.set(kind, count);
+        report.ignored?.(kind, count);
+      },
       pushItems: (action: string, count: number) => {
         this.items.set(action, (this.items.get(action) ?? 0) + count);
         report.pushItems?.(action, count);
@@ -81,7 +98,8 @@ export class SourceNotes {
 
   /** @param now `performance.now()` */
   facts(now: number): SourceFacts {
-    const { server, hiddenDelayMs, expired, unresolvedHosts } = this;
+    const { server, hiddenDelayMs, expired, unresolvedHosts, unreadable } = this;
+    const ignored = Object.fromEntries([...this.ignored].sort());
     const peers = Array.from(this.peers, ([address, at]) => ({ address, agoMs: now - at }));
     const isPushed = this.items.size > 0 || peers.length > 0;
     const push = isPushed
@@ -90,7 +108,7 @@ export class SourceNotes {
           items: Object.fromEntries(this.items),
         }
       : undefined;
-    return { server, hiddenDelayMs, expired, unresolvedHosts, push };
+    return { server, hiddenDelayMs, expired, unresolvedHosts, unreadable, ignored, push };
   }
 
   private notePeer(peer: string, now: number): void {

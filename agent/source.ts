@@ -17,6 +17,8 @@ import type { Change, Instance } from '../common/instance.ts';
  * - `changes` are relative to everything reported before. An empty list says that the
  *   registry has just confirmed what is known: it resets the registry age and changes nothing.
  * - Ids are unique within the registry; an upsert replaces the whole instance.
+ * - What a registry says may be doubtful without being wrong (it has just come back, much has gone at once). A
+ *   source says so with the event (`doubt`); it still reports what was said.
  * - A record that cannot be understood is left out, counted by `SourceReport.dropped`, and
  *   costs the other records nothing.
  * - No event holds the event loop for more than 50 ms to produce, however large the registry.
@@ -66,6 +68,8 @@ export type SourceEvent =
       /** Every instance of the registry, by id. The receiver owns the map. */
       readonly instances: ReadonlyMap<string, Instance>;
       readonly observedAt: number;
+      /** As in `changes`. */
+      readonly doubt?: string;
     }
   | {
       readonly kind: 'changes';
@@ -73,6 +77,11 @@ export type SourceEvent =
       readonly observedAt: number;
       /** Says nothing of the rest of the registry: whether that can be read, and its age, stay as they were. */
       readonly isPartial?: boolean;
+      /**
+       * Why losses may be untrue at the moment although the registry says them, for the operator: "the ensemble was
+       * away for 41 s". They are held by stricter limits then. Absent when nothing speaks against them.
+       */
+      readonly doubt?: string;
     }
   | {
       /** The registry cannot be read: what is known is going stale. Repeated at will. */
@@ -84,6 +93,8 @@ export type SourceEvent =
       /** The registry answers, but with something that must not be believed yet. */
       readonly kind: 'suspect';
       readonly reason: string;
+      /** It is so with parts of the registry; all others are read, and what they say holds and runs out as ever. */
+      readonly isPartial?: boolean;
     };
 
 /** Where a source counts what an operator should see. Implemented by the agent's metrics. */
@@ -96,6 +107,10 @@ export interface SourceReport {
   hiddenDelay(ms: number): void;
   /** How many instances the registry still lists although they stopped renewing, and the ids of some. */
   expiredButListed(count: number, examples: readonly string[]): void;
+  /** How many records of a kind are left alone on purpose; kinds from a small closed set, fit for a label. */
+  ignored?(kind: string, count: number): void;
+  /** How many paths the registry does not let us read. What is known of them stays. */
+  unreadable?(count: number): void;
   /** How many host names in the place of addresses could not be resolved. */
   unresolvedHosts?(count: number): void;
 }

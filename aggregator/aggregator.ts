@@ -196,6 +196,7 @@ function pipelineOptions({ values, expected }: AggregatorOptions): PipelineOptio
     guardPolicies: guardPoliciesOf(values),
     priorities,
     pins: new Map(Object.entries(values.pins)),
+    hosts: { dubboTags: values.dubboTags, hasInterfaceHosts: values.dubboInterfaceHosts },
   };
 }
 

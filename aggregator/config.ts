@@ -6,6 +6,7 @@ import { hostPortSchema, formatHostPort } from '../common/address.ts';
 import type { Given, Program } from '../common/config.ts';
 import { generalOptions, guardByRegistry, guardOptions } from '../common/general-options.ts';
 import {
+  choice,
   domainSchema,
   duration,
   file,
@@ -166,6 +167,20 @@ const pipelineOptions = {
     group: mesh,
     description: 'virtual addresses by host, instead of the computed ones',
   }),
+  dubboTags: choice(
+    {
+      group: mesh,
+      description:
+        'where Dubbo providers with a tag stand: under a host of the tag only, or under the plain host with their label dubbo.tag',
+    },
+    ['own-host', 'label'],
+    'own-host',
+  ),
+  dubboInterfaceHosts: toggle({
+    group: mesh,
+    description:
+      'give Dubbo interfaces one more host for all their groups and versions together, with labels dubbo-group and dubbo-version',
+  }),
 };
 
 /** What standalone takes of the aggregator's table: everything but the feed and what is expected. */
@@ -176,6 +191,8 @@ export const servingOptions = {
   domain: pipelineOptions.domain,
   namespace: pipelineOptions.namespace,
   pins: pipelineOptions.pins,
+  dubboTags: pipelineOptions.dubboTags,
+  dubboInterfaceHosts: pipelineOptions.dubboInterfaceHosts,
   ...guardOptions,
   guard: guardByRegistry,
   metricsListen: listen(

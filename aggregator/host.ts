@@ -12,7 +12,10 @@ import { isKnownProtocol } from './protocols.ts';
  * - a Dubbo interface: `<interface>[.g-<group>][.v-<version>].dubbo.<domain>`, dots of the version
  *   as dashes (and its dashes as dots, then escaped); a protocol other than `dubbo`: `<protocol>.` in front;
  * - a Dubbo endpoint with a tag: `<tag>.` in front of that, since a consumer without a tag never
- *   calls a tagged provider.
+ *   calls a tagged provider. The host without the tag stays known, as an empty service if need be: who calls
+ *   it finds no provider, as in Dubbo. Or, when tags are labels only, the tag changes no host;
+ * - if so configured, every endpoint of an interface with a group or a version stands also under the host without
+ *   both, where all are together as for a consumer that asks for `*`.
  *
  * Group, version and tag are case-sensitive, and every label is escaped as in host-label.ts. Names that
  * would read like a generated part are told apart by *forcing* the escape of a label:
@@ -33,10 +36,28 @@ export interface Placement {
   readonly host: string;
   /** As the registry knows it, lower case. */
   readonly protocol: string;
-  /** Undefined when the instance has no port: it keeps its service known, but is no endpoint. */
+  /** Undefined when the instance has no port for this host: it keeps the service known, but is no endpoint. */
   readonly port: Port | undefined;
   /** Present when the host is that of an alias. */
   readonly isAlias?: true;
+  /** Present when the host is that of a tag. */
+  readonly isTagged?: true;
+  /** Present when the host is that of the interface, whatever the group and version. */
+  readonly isUnion?: true;
+}
+
+/**
+ * What becomes of Dubbo's tags. `own-host`: a tagged endpoint stands under the host of its tag only. `label`: it
+ * stands under the plain host like any other, and routing by its label is left to the operator.
+ */
+export type DubboTags = 'own-host' | 'label';
+
+/** What hosts there are. */
+export interface HostOptions {
+  /** `own-host` by default. */
+  readonly dubboTags?: DubboTags | undefined;
+  /** Whether interfaces have a host for all their groups and versions together; by default they have not. */
+  readonly hasInterfaceHosts?: boolean | undefined;
 }
 
 /** The label by which a Dubbo provider says its tag. */
@@ -63,27 +84,44 @@ interface Placed {
 /** Finds hosts, remembering those that it has computed. */
 export class HostNames {
   private readonly domain: string;
+  private readonly options: HostOptions;
   private readonly known = new Map<string, string>();
   private readonly placed = new WeakMap<ServiceKey, Placed>();
 
   /** @param domain the DNS domain under which all hosts stand, at most 100 characters */
-  constructor(domain: string) {
+  constructor(domain: string, options: HostOptions = {}) {
     this.domain = domain;
+    this.options = options;
   }
 
   /** Where the ports of an instance stand: nowhere if its service has no name. */
   placements(instance: Instance): readonly Placement[] {
     const { service, ports, aliases } = instance;
     if (service.name === '') return [];
-    const tag = service.kind === 'dubbo' ? (instance.labels[tagLabel] ?? '').trim() : '';
+    const tag = this.tagOf(instance);
     const last = this.placed.get(service);
     if (last?.ports === ports && last.tag === tag && last.aliases === aliases) {
       return last.placements;
     }
-    const own = this.place(service, ports, tag);
+    const own = tag === '' ? this.place(service, ports, '') : this.placeTagged(instance, tag);
     const placements = aliases === undefined ? own : this.withAliases(own, ports, aliases);
     this.placed.set(service, { ports, tag, aliases, placements });
     return placements;
+  }
+
+  /** The tag by which the host is chosen; empty when there is none. */
+  private tagOf({ service, labels }: Instance): string {
+    if (service.kind !== 'dubbo' || this.options.dubboTags === 'label') return '';
+    return (labels[tagLabel] ?? '').trim();
+  }
+
+  private placeTagged({ service, ports }: Instance, tag: string): readonly Placement[] {
+    const tagged = this.place(service, ports, tag);
+    const plain = this.place(service, ports, '');
+    return [
+      ...tagged.map((placement): Placement => ({ ...placement, isTagged: true })),
+      ...plain.map((placement): Placement => ({ ...placement, port: undefined })),
+    ];
   }
 
   /** A host counts once: first as the instance's own, then for the aliases in their order. */
@@ -106,6 +144,17 @@ export class HostNames {
   }
 
   private place(service: ServiceKey, ports: readonly Port[], tag: string): readonly Placement[] {
+    const own = this.placeOwn(service, ports, tag);
+    const isUnion =
+      this.options.hasInterfaceHosts === true &&
+      service.kind === 'dubbo' &&
+      (service.group !== '' || service.version !== '');
+    if (!isUnion) return own;
+    const union = this.placeOwn({ ...service, group: '', version: '' }, ports, tag);
+    return [...own, ...union.map((placement): Placement => ({ ...placement, isUnion }))];
+  }
+
+  private placeOwn(service: ServiceKey, ports: readonly Port[], tag: string): readonly Placement[] {
     const primary = primaryProtocol(service, ports);
     if (ports.length === 0) {
       return [{ host: this.host(service, '', tag), protocol: primary, port: undefined }];

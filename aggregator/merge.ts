@@ -35,6 +35,10 @@ export interface Member {
   readonly port: Port | undefined;
   /** The host is an alias of the instance's service. */
   readonly isAlias?: true;
+  /** The host is that of the instance's Dubbo tag. */
+  readonly isTagged?: true;
+  /** The host is that of the instance's Dubbo interface, whatever the group and version. */
+  readonly isUnion?: true;
 }
 
 /** See the head of this file. */
@@ -50,9 +54,9 @@ export interface Endpoint {
   readonly provenance: readonly { readonly registry: RegistryId; readonly instance: string }[];
 }
 
-/** Why a member is no endpoint. */
+/** Why a member is no endpoint. `tagged`: it stands under the host of its Dubbo tag. */
 export type WithheldReason =
-  Exclude<InstanceStatus, 'UP'> | 'no-port' | 'not-an-ip' | 'unusable-address';
+  Exclude<InstanceStatus, 'UP'> | 'no-port' | 'tagged' | 'not-an-ip' | 'unusable-address';
 
 /** The merged result under one host. */
 export interface Service {
@@ -72,6 +76,9 @@ export interface Service {
 const weightMax = 10_000;
 const weightDefault = 100;
 const conflictsMax = 20;
+/** Under the host of an interface: `version` alone would speak for the mesh's own telemetry. */
+const groupLabel = 'dubbo-group';
+const versionLabel = 'dubbo-version';
 const localities = new Map<string, string>();
 const localitiesMax = 1000;
 
@@ -114,6 +121,7 @@ export function judge(
 ): { readonly address: string } | { readonly withheld: WithheldReason } {
   const { instance, port } = member;
   if (instance.status !== 'UP') return { withheld: instance.status };
+  if (port === undefined && instance.ports.length > 0) return { withheld: 'tagged' };
   if (port === undefined || port.number < 1 || port.number > 65_535) return { withheld: 'no-port' };
   const found = canonicalAddress(instance.address);
   return 'address' in found ? found : { withheld: found.fault };
@@ -168,7 +176,7 @@ function mergeEndpoint(
     network: first.registry.network,
     locality,
     weight,
-    labels: members.length === 1 ? first.instance.labels : mergeLabels(members),
+    labels: members.length === 1 ? labelsOf(first) : mergeLabels(members),
     provenance: members.map(({ registry, instance }) => ({
       registry: registry.id,
       instance: instance.id,
@@ -176,10 +184,21 @@ function mergeEndpoint(
   };
 }
 
+/** What the host does not say of an instance, its labels do. */
+function labelsOf({ instance, isUnion }: Member): Readonly<Record<string, string>> {
+  if (isUnion === undefined) return instance.labels;
+  const { group, version } = instance.service;
+  return {
+    ...instance.labels,
+    ...(group !== '' && { [groupLabel]: group }),
+    ...(version !== '' && { [versionLabel]: version }),
+  };
+}
+
 function mergeLabels(members: readonly Member[]): Readonly<Record<string, string>> {
   const merged = new Map<string, string>();
-  for (const { instance } of members) {
-    for (const [key, value] of Object.entries(instance.labels)) {
+  for (const member of members) {
+    for (const [key, value] of Object.entries(labelsOf(member))) {
       if (!merged.has(key)) merged.set(key, value);
     }
   }
@@ -195,7 +214,8 @@ function reportDifferences(merged: {
 }): void {
   const { place, members, conflicts } = merged;
   const labels = new Map<string, string>();
-  for (const { registry, instance } of members) {
+  for (const member of members) {
+    const { registry, instance } = member;
     const from = `${registry.id} ${instance.id}`;
     if (instance.weight > 0 && instance.weight !== merged.weight) {
       conflicts.add(() => `${place}: weight ${merged.weight}, not ${instance.weight} (${from})`);
@@ -204,7 +224,7 @@ function reportDifferences(merged: {
     if (locality !== '' && locality !== merged.locality) {
       conflicts.add(() => `${place}: locality ${merged.locality}, not ${locality} (${from})`);
     }
-    for (const [key, value] of Object.entries(instance.labels)) {
+    for (const [key, value] of Object.entries(labelsOf(member))) {
       const settled = labels.get(key);
       if (settled === undefined) labels.set(key, value);
       else if (settled !== value) {
@@ -247,12 +267,13 @@ function settleNames(members: readonly Member[]): Readonly<Record<string, string
   if (first === undefined) return {};
   const { kind, name, group, version } = first.instance.service;
   if (kind === 'application') return { 'tributary.io/application': name };
-  const tag = (first.instance.labels[tagLabel] ?? '').trim();
+  const isOwn = first.isUnion === undefined;
+  const tag = first.isTagged ? (first.instance.labels[tagLabel] ?? '').trim() : '';
   return {
     interface: name,
-    ...(group !== '' && { 'tributary.io/group': group }),
+    ...(isOwn && group !== '' && { 'tributary.io/group': group }),
     ...(tag !== '' && { 'tributary.io/tag': tag }),
-    ...(version !== '' && { 'tributary.io/version': version }),
+    ...(isOwn && version !== '' && { 'tributary.io/version': version }),
   };
 }
 

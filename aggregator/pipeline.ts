@@ -8,6 +8,7 @@ import { sleep } from '../common/sleep.ts';
 import { Catalog } from './catalog.ts';
 import type { ContributionSink } from './contribution.ts';
 import { HostNames } from './host.ts';
+import type { HostOptions } from './host.ts';
 import { Publisher } from './publisher.ts';
 import type { PublisherReport } from './publisher.ts';
 import type { RegistryListener } from './registry-types.ts';
@@ -39,6 +40,8 @@ export interface PipelineOptions {
   readonly priorities?: ReadonlyMap<RegistryId, number> | undefined;
   /** Virtual addresses by host. */
   readonly pins?: ReadonlyMap<string, string> | undefined;
+  /** Which hosts Dubbo's services have. */
+  readonly hosts?: HostOptions | undefined;
 }
 
 /** Where the core counts what an operator should see. Implemented by the metrics. */
@@ -93,7 +96,8 @@ export class Pipeline {
     this.log = log;
     this.ready = this.loaded.promise;
     this.expected = new Set(options.expected);
-    this.index = new ServiceIndex(new HostNames(options.domain), options.priorities ?? new Map());
+    const names = new HostNames(options.domain, options.hosts);
+    this.index = new ServiceIndex(names, options.priorities ?? new Map());
     this.vips = new VipAllocator(options.pins ?? new Map());
     this.stateFile = options.stateDir === undefined ? undefined : new StateFile(options.stateDir);
     this.publisher = new Publisher(

@@ -21,6 +21,7 @@ const ports: Readonly<Record<string, ServicePort>> = {
   rest: { number: 80, protocol: 'HTTP', name: 'http-rest' },
   hessian: { number: 80, protocol: 'HTTP', name: 'http-hessian' },
   webservice: { number: 80, protocol: 'HTTP', name: 'http-webservice' },
+  jsonrpc: { number: 80, protocol: 'HTTP', name: 'http-jsonrpc' },
   dubbo: { number: 20880, protocol: 'TCP', name: 'tcp-dubbo' },
   rmi: { number: 1099, protocol: 'TCP', name: 'tcp-rmi' },
   thrift: { number: 9090, protocol: 'TCP', name: 'tcp-thrift' },

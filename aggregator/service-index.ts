@@ -2,7 +2,7 @@ import type { Census } from '../common/guard.ts';
 import { serviceKeyText } from '../common/instance.ts';
 import type { Instance, InstanceStatus, ServiceKey } from '../common/instance.ts';
 import type { RegistryId } from '../common/registry.ts';
-import type { HostNames } from './host.ts';
+import type { HostNames, Placement } from './host.ts';
 import type { Member, RegistryAttributes } from './merge.ts';
 
 /**
@@ -36,6 +36,21 @@ const noSeats: readonly Seat[] = [];
 function seatsOf(entry: Entry | undefined): readonly Seat[] {
   if (entry === undefined) return noSeats;
   return 'seats' in entry ? entry.seats : [entry];
+}
+
+/** Nearly all have no marks: the properties of these are the same in the same order. */
+function seatAt(
+  { protocol, port, isAlias, isTagged, isUnion }: Placement,
+  { registry, instance, state }: Pick<Seat, 'registry' | 'instance' | 'state'>,
+): Seat {
+  const seat: Seat = { registry, instance, protocol, port, state };
+  if (isAlias === undefined && isTagged === undefined && isUnion === undefined) return seat;
+  return {
+    ...seat,
+    ...(isAlias && { isAlias }),
+    ...(isTagged && { isTagged }),
+    ...(isUnion && { isUnion }),
+  };
 }
 
 interface ServiceCount {
@@ -197,10 +212,9 @@ export class ServiceIndex {
       return;
     }
     const placements = source.isServed ? this.names.placements(instance) : [];
-    const seats = placements.map(({ host, protocol, port, isAlias }) => {
-      const state = this.hostState(host);
-      const own: Seat = { registry: registry.attributes, instance, protocol, port, state };
-      const seat: Seat = isAlias ? { ...own, isAlias } : own;
+    const seats = placements.map((placement) => {
+      const state = this.hostState(placement.host);
+      const seat = seatAt(placement, { registry: registry.attributes, instance, state });
       state.members.add(seat);
       touch(state);
       return seat;

@@ -1,5 +1,31 @@
 import type { GuardLimits, GuardPolicy, ServiceLimits } from './guard.ts';
 
+/** The limits of so many services are remembered, not looked up anew. */
+const rememberedMax = 10_000;
+
+/** The limits of each scope by a policy. */
+export class LimitsBook {
+  private readonly policy: GuardPolicy;
+  private readonly known = new Map<string, GuardLimits>();
+
+  constructor(policy: GuardPolicy) {
+    this.policy = policy;
+  }
+
+  /** Of a service (see `Loss.service`), or of the registry (empty). */
+  of(service: string): GuardLimits {
+    const { policy, known } = this;
+    if (service === '' || policy.services === undefined) return policy;
+    let limits = known.get(service);
+    if (limits === undefined) {
+      limits = { ...policy, ...policy.services(service) };
+      if (known.size >= rememberedMax) known.clear();
+      known.set(service, limits);
+    }
+    return limits;
+  }
+}
+
 /** Guard limits as an operator writes them; what is missing is as it would be without. */
 export interface GuardRow {
   readonly fraction?: number | undefined;

@@ -1,5 +1,5 @@
 import { describeServiceKey } from './instance.ts';
-import type { GuardPolicy, LossKind } from './guard.ts';
+import type { Census, GuardLimits, GuardPolicy, Loss, LossKind } from './guard.ts';
 
 /** What was lost of one scope, in one way, within the window. */
 export interface Tally {
@@ -14,7 +14,7 @@ export class Tallies {
 
   /** The count to add to; it must be `leave`d as often as it was taken. */
   enter(service: string, kind: LossKind): Tally {
-    const key = `${kind} ${service}`;
+    const key = scopeKey(service, kind);
     let tally = this.tallies.get(key);
     if (tally === undefined) {
       tally = { key, wanted: 0, passed: 0 };
@@ -31,22 +31,89 @@ export class Tallies {
   }
 
   get(service: string, kind: LossKind): Tally | undefined {
-    return this.tallies.get(`${kind} ${service}`);
+    return this.tallies.get(scopeKey(service, kind));
   }
 }
 
+/** What judges counts of losses. */
+export interface Judgement {
+  readonly tallies: Tallies;
+  readonly windowMs: number;
+  /** Of a service, or of the registry (empty). */
+  readonly limitsOf: (service: string) => GuardLimits;
+  readonly census: Census;
+  /** Why the registry's losses are doubted now, if they are. */
+  readonly doubt: string | undefined;
+}
+
+/** The scopes (`scopeKey`) of these losses of which a mass was lost, each with the evidence for the operator. */
+export function findMasses(
+  losses: readonly Loss[],
+  { tallies, windowMs, limitsOf, census, doubt }: Judgement,
+): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  const seen = new Set<string>();
+  const look = (service: string, kind: LossKind): void => {
+    const key = scopeKey(service, kind);
+    if (seen.has(key)) return;
+    seen.add(key);
+    const tally = tallies.get(service, kind);
+    if (tally === undefined) return;
+    const policy = { ...limitsOf(service), windowMs };
+    const upNow = service === '' ? census.registry : census.service(service);
+    const evidence = massEvidence({ service, kind, upNow, doubt }, tally, policy);
+    if (evidence !== undefined) found.set(key, evidence);
+  };
+  for (const { kind, service } of losses) {
+    look('', kind);
+    look(service, kind);
+  }
+  return found;
+}
+
+/** Names a scope and a way of being lost. */
+export function scopeKey(service: string, kind: LossKind): string {
+  return `${kind} ${service}`;
+}
+
+interface Scope {
+  /** Empty: the registry. */
+  readonly service: string;
+  readonly kind: LossKind;
+  readonly upNow: number;
+  readonly doubt: string | undefined;
+}
+
 /** Whether what was lost of a scope is a mass: the evidence for the operator, or undefined. */
-export function massEvidence(
-  scope: { readonly service: string; readonly kind: LossKind; readonly upNow: number },
-  { wanted, passed }: Tally,
-  { fraction, minimum, windowMs }: GuardPolicy,
-): string | undefined {
-  const { service, kind, upNow } = scope;
-  if (wanted < minimum || fraction >= 1) return undefined;
-  const upBefore = upNow + passed;
-  const limit = kind === 'demotion' ? upBefore - 1 : Math.ceil(fraction * upBefore - 1e-9);
-  if (wanted <= limit) return undefined;
+export function massEvidence(scope: Scope, tally: Tally, policy: GuardPolicy): string | undefined {
+  const { service, kind, doubt } = scope;
+  if (policy.fraction >= 1) return undefined;
+  const { wanted } = tally;
+  const upBefore = scope.upNow + tally.passed;
+  const limit = limitOf(kind, upBefore, policy);
+  const isMass = wanted >= policy.minimum && wanted > limit;
+  const isDoubted = doubt !== undefined && kind === 'removal';
+  if (!isMass && !(isDoubted && isTooMuchInDoubt(service, wanted, { upBefore, policy }))) {
+    return undefined;
+  }
   const what = kind === 'demotion' ? 'no longer UP' : 'removed';
   const where = service === '' ? 'registry' : `service ${describeServiceKey(service)}`;
-  return `${where}: ${wanted} of ${upBefore} UP instances ${what} within ${windowMs / 1000} s, limit ${limit}`;
+  const facts = `${where}: ${wanted} of ${upBefore} UP instances ${what} within ${policy.windowMs / 1000} s`;
+  return isDoubted ? `${facts}; in doubt: ${doubt}` : `${facts}, limit ${limit}`;
+}
+
+function limitOf(kind: LossKind, upBefore: number, { fraction }: GuardPolicy): number {
+  return kind === 'demotion' ? upBefore - 1 : Math.ceil(fraction * upBefore - 1e-9);
+}
+
+/**
+ * What a registry says in doubt is held from the minimum on, whatever the fraction; and all of a service however
+ * small it is: where nobody else could take the traffic, keeping what may be gone costs nothing.
+ */
+function isTooMuchInDoubt(
+  service: string,
+  wanted: number,
+  { upBefore, policy }: { readonly upBefore: number; readonly policy: GuardPolicy },
+): boolean {
+  return wanted >= policy.minimum || (service !== '' && wanted >= upBefore);
 }

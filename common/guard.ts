@@ -1,6 +1,7 @@
 import { Holds } from './guard-holds.ts';
 import type { Activation, EndedHold, HeldPart, HoldEnd } from './guard-holds.ts';
-import { massEvidence, Tallies } from './guard-tallies.ts';
+import { LimitsBook } from './guard-limits.ts';
+import { findMasses, scopeKey, Tallies } from './guard-tallies.ts';
 import type { Tally } from './guard-tallies.ts';
 import type { RegistryKind } from './registry.ts';
 
@@ -21,6 +22,8 @@ import type { RegistryKind } from './registry.ts';
  *   hold time is over, or an operator released it. Nothing is ever forgotten. Each time that somebody refutes
  *   a held loss its hold time starts again.
  * - A service whose own fraction is 1 is never held, and its losses do not count for the registry.
+ * - Where the source itself doubts what its registry says, removals are a mass from the minimum on, whatever the
+ *   fraction, and those that leave a service without an UP instance are, whatever the minimum.
  *
  * The guard has no clock and does no I/O: `now` is an argument (milliseconds, any monotonic origin),
  * and equal calls give equal answers.
@@ -36,7 +39,7 @@ export interface GuardPolicy extends GuardLimits {
 export interface GuardLimits {
   /** Share of the UP instances of a scope (0..1) that may be removed within the window; 1: never held. */
   readonly fraction: number;
-  /** Fewer losses than this within the window are never held. */
+  /** Fewer losses than this within the window are not held (in doubt: unless they are all of a service). */
   readonly minimum: number;
   /** How long a loss is held at most, milliseconds. */
   readonly holdMs: number;
@@ -98,8 +101,6 @@ interface Entry {
 
 /** So long without a tick: the process slept. */
 const sleptMs = 15_000;
-/** The limits of so many services are remembered, not looked up anew. */
-const rememberedMax = 10_000;
 
 /** See the head of this file. One guard serves one registry. */
 export class Guard {
@@ -107,7 +108,7 @@ export class Guard {
   private readonly entries = new Map<string, Entry>();
   private window: Entry[] = [];
   private readonly tallies = new Tallies();
-  private readonly limits = new Map<string, GuardLimits>();
+  private readonly limits: LimitsBook;
   private readonly holds = new Holds();
   private tickedAt = Infinity;
   /** In the order in which they became due; some may have settled otherwise meanwhile. */
@@ -115,6 +116,7 @@ export class Guard {
 
   constructor(policy: GuardPolicy) {
     this.policy = policy;
+    this.limits = new LimitsBook(policy);
   }
 
   /** How many losses are held. */
@@ -143,23 +145,35 @@ export class Guard {
 
   /**
    * New losses. One that is pending already with the same kind is left as it is and is not in the
-   * answer; with another kind it is counted anew. `census` is taken with these instances still UP.
+   * answer; with another kind it is counted anew, and in doubt a single one is. `census` is taken with these
+   * instances still UP.
+   *
+   * @param doubt why the registry is doubted at the moment, for the operator; undefined when it is not
    */
-  want(losses: Iterable<Loss>, census: Census, now: number): GuardOutcome {
+  want(losses: Iterable<Loss>, census: Census, now: number, doubt?: string): GuardOutcome {
     this.expire(now);
     const added: Entry[] = [];
     for (const loss of losses) {
       const known = this.entries.get(loss.id);
       if (known !== undefined) {
-        if (known.loss.kind === loss.kind && this.isPending(loss.id)) continue;
+        const isJudged = doubt === undefined || known.state !== 'single';
+        if (isJudged && known.loss.kind === loss.kind && this.isPending(loss.id)) continue;
         this.drop(known);
       }
       added.push(this.add(loss, now));
     }
-    const massParts = this.findMassParts(added, census);
+    const { tallies, limits } = this;
+    const { windowMs } = this.policy;
+    const massParts = findMasses(
+      added.map(({ loss }) => loss),
+      { tallies, windowMs, limitsOf: (service) => limits.of(service), census, doubt },
+    );
     const held: Loss[] = [];
     const activations: Activation[] = [];
-    if (massParts.size > 0) this.hold(massParts, held, activations);
+    if (massParts.size > 0) {
+      const candidates = doubt === undefined ? this.window : this.entries.values();
+      this.hold(candidates, massParts, { held, activations });
+    }
     const single = added.filter((entry) => entry.state === 'single').map((entry) => entry.loss);
     return { single, held, activations };
   }
@@ -277,7 +291,7 @@ export class Guard {
   }
 
   private add(loss: Loss, now: number): Entry {
-    const { fraction, holdMs } = this.limitsOf(loss.service);
+    const { fraction, holdMs } = this.limits.of(loss.service);
     const isCounted = fraction < 1;
     const entry: Entry = {
       loss,
@@ -296,51 +310,16 @@ export class Guard {
     return entry;
   }
 
-  private limitsOf(service: string): GuardLimits {
-    const { policy } = this;
-    if (service === '' || policy.services === undefined) return policy;
-    let limits = this.limits.get(service);
-    if (limits === undefined) {
-      limits = { ...policy, ...policy.services(service) };
-      if (this.limits.size >= rememberedMax) this.limits.clear();
-      this.limits.set(service, limits);
-    }
-    return limits;
-  }
-
-  private findMassParts(added: readonly Entry[], census: Census): ReadonlyMap<string, string> {
-    const found = new Map<string, string>();
-    for (const kind of new Set(added.map((entry) => entry.loss.kind))) {
-      const evidence = this.massEvidence('', kind, census.registry);
-      if (evidence !== undefined) found.set(tallyKey('', kind), evidence);
-    }
-    const seen = new Set<string>();
-    for (const { loss } of added) {
-      const key = tallyKey(loss.service, loss.kind);
-      if (seen.has(key)) continue;
-      seen.add(key);
-      const evidence = this.massEvidence(loss.service, loss.kind, census.service(loss.service));
-      if (evidence !== undefined) found.set(key, evidence);
-    }
-    return found;
-  }
-
-  private massEvidence(service: string, kind: LossKind, upNow: number): string | undefined {
-    const tally = this.tallies.get(service, kind);
-    const limits = { ...this.limitsOf(service), windowMs: this.policy.windowMs };
-    return tally && massEvidence({ service, kind, upNow }, tally, limits);
-  }
-
   private hold(
+    candidates: Iterable<Entry>,
     massParts: ReadonlyMap<string, string>,
-    held: Loss[],
-    activations: Activation[],
+    { held, activations }: { readonly held: Loss[]; readonly activations: Activation[] },
   ): void {
-    for (const entry of this.window) {
-      if (entry.state !== 'single') continue;
+    for (const entry of candidates) {
+      if (entry.state !== 'single' || entry.tallies.length === 0) continue;
       const { kind, service } = entry.loss;
-      const registryEvidence = massParts.get(tallyKey('', kind));
-      const evidence = registryEvidence ?? massParts.get(tallyKey(service, kind));
+      const registryEvidence = massParts.get(scopeKey('', kind));
+      const evidence = registryEvidence ?? massParts.get(scopeKey(service, kind));
       if (evidence === undefined) continue;
       entry.part = registryEvidence === undefined ? entry.loss.service : '';
       entry.state = 'held';
@@ -391,8 +370,4 @@ export class Guard {
     }
     if (kept > 0) this.window = this.window.slice(kept);
   }
-}
-
-function tallyKey(service: string, kind: LossKind): string {
-  return `${kind} ${service}`;
 }

@@ -12,6 +12,7 @@ const files: Readonly<Record<string, string>> = {
   'istio.mcp': 'istio/mcp/v1alpha1/resource.proto',
   'istio.networking': 'istio/networking/v1alpha3/service_entry.proto',
   'google.protobuf': 'istio/mcp/v1alpha1/resource.proto',
+  'org.apache': 'dubbo/metadata/metadata_service_v2.proto',
 };
 
 const roots = new Map<string, protobuf.Root>();

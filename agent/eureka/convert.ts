@@ -2,11 +2,11 @@ import { canonicalAddress, isHostName } from '../../common/endpoint-address.ts';
 import type { Instance, InstanceStatus } from '../../common/instance.ts';
 import { aliasesOf } from './aliases.ts';
 import type { ConversionOptions } from './options.ts';
-import { localityOf } from './locality.ts';
+import { localityOf } from '../locality.ts';
 import { portsOf } from './ports.ts';
 import { instanceKey } from './record.ts';
 import type { EurekaRecord, EurekaStatus } from './record.ts';
-import { isSecretKey, isSecretValue } from './secrets.ts';
+import { isSecretKey, isSecretValue } from '../secrets.ts';
 
 /** Longer ones are left out: a label of the mesh has 63 characters. */
 const labelLengthMax = 4096;
@@ -24,7 +24,11 @@ export function convertRecord(record: EurekaRecord, options: ConversionOptions):
     address: toAddress(record),
     ports: portsOf(record, options.ports),
     labels: toLabels(record, options.labelKeys),
-    locality: localityOf(record, options.zones),
+    locality: localityOf(
+      record.metadata,
+      options.zones,
+      record.dataCenter.get('availability-zone'),
+    ),
     weight: toWeight(record.metadata.get('weight') ?? ''),
     status: toStatus(record.status, options),
   };

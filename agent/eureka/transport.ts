@@ -4,7 +4,7 @@ import type { PeerCertificate } from 'node:tls';
 import type * as Undici from 'undici';
 import type { Dispatcher } from 'undici';
 import { TransientError } from '../../common/errors.ts';
-import type { TlsMaterial } from './access.ts';
+import type { TlsMaterial } from '../access-material.ts';
 import type { Proxies } from './proxies.ts';
 
 export interface TransportOptions {

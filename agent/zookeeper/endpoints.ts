@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Instance } from '../../common/instance.ts';
-import type { IgnoredKind, NodeReading, Reading } from './reading.ts';
+import type { DubboTraits } from './dubbo/traits.ts';
+import type { Fact, IgnoredKind, NodeReading, Reading } from './reading.ts';
 import { readingOf } from './reading.ts';
 
 /**
@@ -15,6 +16,10 @@ import { readingOf } from './reading.ts';
  * in here and nothing is emitted: what changed is marked, and taken by whoever emits.
  *
  * Data that became unreadable is no removal: the node keeps its last good reading.
+ *
+ * Some nodes say something of endpoints that other nodes vouch for (rules, metadata): such a fact is
+ * handed to the observer and forgotten here but for its node. And what a fact's node vouches for can be
+ * said from outside (`claim`), as soon as it is known.
  */
 export class EndpointTable {
   private readonly readings: readonly Reading[];
@@ -24,6 +29,8 @@ export class EndpointTable {
   /** A node that alone vouches for its endpoint, as nearly all do, stands for itself. */
   private readonly endpoints = new Map<string, Node | Endpoint>();
   private readonly gone = new Set<string>();
+  /** By the key of a node: what it vouches for as was said from outside. */
+  private readonly claimed = new Map<string, readonly Node[]>();
   private readonly directories = new LastText();
   private marked = new Set<string>();
   private sweepNumber = 0;
@@ -48,14 +55,59 @@ export class EndpointTable {
       dataHash,
       order: known?.order ?? 0,
       instance: known?.instance,
+      traits: known?.traits,
+      state: known?.state,
       sweep: this.sweepNumber,
     };
     this.nodes.set(key, node);
     this.understand(node, path, said);
-    if (known?.instance !== undefined && known.instance.id !== node.instance?.id) {
-      this.leave(known, known.instance.id, path);
+    if (known?.instance !== undefined && known.instance !== node.instance) {
+      this.observer.left(known.instance, known.traits);
+      // It is the node that says so: nobody has to look whether it still exists.
+      if (known.instance.id !== node.instance?.id) this.leave(known, known.instance.id, undefined);
     }
-    if (node.instance !== undefined) this.join(node, known, node.instance.id);
+    if (node.instance === undefined) return;
+    if (known?.instance !== node.instance) this.observer.joined(node.instance, node.traits);
+    this.join(node, known, node.instance.id);
+  }
+
+  /** What this node vouches for, beside what it says itself; replaces what was claimed for it before. */
+  claim(path: string, claims: readonly Claim[]): void {
+    const key = keyOf(path);
+    const node = this.nodes.get(key);
+    if (node === undefined) return;
+    const before = new Map(this.claimed.get(key)?.map((one) => [one.key, one]));
+    const now = new Map(claims.map((claim) => [key + claim.instance.id, claim]));
+    const nodes: Node[] = [];
+    for (const [ownKey, { instance, traits }] of now) {
+      const known = before.get(ownKey);
+      const { directory, sweep } = node;
+      const dataHash = '';
+      const state = undefined;
+      const own = { key: ownKey, directory, dataHash, order: -1, instance, traits, state, sweep };
+      nodes.push(own);
+      this.join(own, known, instance.id);
+    }
+    for (const [ownKey, known] of before) {
+      if (!now.has(ownKey) && known.instance !== undefined) {
+        this.leave(known, known.instance.id, undefined);
+      }
+    }
+    if (nodes.length > 0) this.claimed.set(key, nodes);
+    else this.claimed.delete(key);
+  }
+
+  /** The ids of the endpoints that live and are so. */
+  *idsOf(isWanted: (claim: Claim) => boolean): Iterable<string> {
+    for (const id of this.endpoints.keys()) {
+      const claim = this.current(id);
+      if (claim !== undefined && isWanted(claim)) yield id;
+    }
+  }
+
+  /** The endpoint may have changed for a reason that no node has. */
+  mark(id: string): void {
+    this.marked.add(id);
   }
 
   /** The node does not exist. */
@@ -87,9 +139,10 @@ export class EndpointTable {
   }
 
   /** The endpoint as its newest node describes it, or undefined when no node vouches for it. */
-  current(id: string): Instance | undefined {
+  current(id: string): Claim | undefined {
     const known = this.endpoints.get(id);
-    return known instanceof Endpoint ? known.newest?.instance : known?.instance;
+    const node = known instanceof Endpoint ? known.newest : known;
+    return hasInstance(node) ? node : undefined;
   }
 
   /** The ids whose endpoints may have changed since the last call. */
@@ -120,15 +173,44 @@ export class EndpointTable {
 
   private remove(node: Node, path: string | undefined): void {
     this.nodes.delete(node.key);
-    if (node.instance !== undefined) this.leave(node, node.instance.id, path);
+    this.dropClaims(node.key, path);
+    this.setState(node, undefined);
+    if (node.instance === undefined) return;
+    this.observer.left(node.instance, node.traits);
+    this.leave(node, node.instance.id, path);
+  }
+
+  private dropClaims(key: string, path: string | undefined): void {
+    const claimed = this.claimed.get(key) ?? [];
+    this.claimed.delete(key);
+    for (const node of claimed) {
+      if (node.instance !== undefined) this.leave(node, node.instance.id, path);
+    }
+  }
+
+  /** A node that turns from a fact into something else takes the fact back. */
+  private setState(node: Node, state: NodeState | undefined): void {
+    if (node.state === 'fact' && state !== 'fact') {
+      this.dropClaims(node.key, undefined);
+      this.observer.factGone(node.key);
+    }
+    if (node.state !== state) this.observer.counted(node.state, state);
+    node.state = state;
   }
 
   /** Fills the node in by what was said; a good reading is kept when nothing was understood. */
   private understand(node: Node, path: string, said: NodeReading): void {
     switch (said.kind) {
       case 'endpoint':
+        this.setState(node, undefined);
         node.instance = said.instance;
+        node.traits = said.traits;
         node.order = said.order;
+        return;
+      case 'fact':
+        this.setState(node, 'fact');
+        node.instance = undefined;
+        this.observer.fact(node.key, path, said.fact);
         return;
       case 'dropped':
         this.observer.dropped(said.reason, said.record);
@@ -138,6 +220,7 @@ export class EndpointTable {
           this.observer.dropped('json', path);
           return;
         }
+        this.setState(node, said.what);
         node.instance = undefined;
         this.observer.ignored(said.what, path);
     }
@@ -190,7 +273,25 @@ export class EndpointTable {
 export interface EndpointObserver {
   dropped(reason: string, record: string): void;
   ignored(what: IgnoredKind, path: string): void;
+  /** A node that was ignored as `before` is now ignored as `now`; undefined: not ignored, or not there. */
+  counted(before: NodeState | undefined, now: NodeState | undefined): void;
+  /** What the node with this key says of others; replaces what it said before. */
+  fact(key: string, path: string, fact: Fact): void;
+  /** The node with this key says nothing of others any more. */
+  factGone(key: string): void;
+  /** A node, by what it says itself, vouches for this now, or does not any more. */
+  joined(instance: Instance, traits: DubboTraits | undefined): void;
+  left(instance: Instance, traits: DubboTraits | undefined): void;
 }
+
+/** What a node vouches for. */
+export interface Claim {
+  readonly instance: Instance;
+  readonly traits: DubboTraits | undefined;
+}
+
+/** What a node is that does not itself describe an endpoint. */
+export type NodeState = 'fact' | IgnoredKind;
 
 /** A node that a snapshot did not name. */
 export interface SweptNode {
@@ -210,6 +311,8 @@ interface Node extends SweptNode {
   readonly dataHash: string;
   order: number;
   instance: Instance | undefined;
+  traits: DubboTraits | undefined;
+  state: NodeState | undefined;
   /** Number of the last sweep that it was seen in. */
   sweep: number;
 }
@@ -230,6 +333,10 @@ class Endpoint {
 /** 256 bits as a text of as many bytes: nobody finds two paths of one key. */
 function keyOf(path: string): string {
   return hash('sha256', path, 'binary');
+}
+
+function hasInstance(node: Node | undefined): node is Node & Claim {
+  return node?.instance !== undefined;
 }
 
 function newestOf(nodes: readonly Node[]): Node | undefined {

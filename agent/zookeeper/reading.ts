@@ -1,5 +1,7 @@
 import type { Instance } from '../../common/instance.ts';
 import { ConfigurationError } from '../../common/errors.ts';
+import type { DubboInstanceRecord } from './dubbo/applications/record.ts';
+import type { DubboRule, RuleKind } from './dubbo/rules/rule.ts';
 import type { DubboTraits } from './dubbo/traits.ts';
 import { isWithin } from './client/paths.ts';
 import type { TreeInterest, Want } from './client/tree.ts';
@@ -30,6 +32,11 @@ export type NodeReading =
       readonly order: number;
     }
   | {
+      /** It says something of endpoints that other nodes vouch for, or that are found out with its help. */
+      readonly kind: 'fact';
+      readonly fact: Fact;
+    }
+  | {
       /** It is something else, by design. */
       readonly kind: 'ignored';
       readonly what: IgnoredKind;
@@ -42,17 +49,25 @@ export type NodeReading =
       readonly record: string;
     };
 
+/** What a node says beside being an endpoint. */
+export type Fact =
+  /** Dubbo's rules for providers. */
+  | { readonly kind: 'rules'; readonly rules: readonly DubboRule[] }
+  /** An application-level registration of Dubbo 3. */
+  | { readonly kind: 'application'; readonly record: DubboInstanceRecord };
+
 /** Nodes that are left alone on purpose. */
 export type IgnoredKind =
   /** A directory among the instance nodes. */
   | 'directory'
   /** A leaf below `providers` that is no provider (consumer, override, empty, ...). */
   | 'not-a-provider'
-  /** A Dubbo 3 application-level registration. */
-  | 'dubbo-instance';
+  /** A rule of Dubbo's that concerns its consumers. */
+  | RuleKind;
 
 /** Why a record was left out; a metric label. */
-export type DropReason = 'name' | 'url' | 'address' | 'port' | 'json' | 'service' | 'too-long';
+export type DropReason =
+  'address' | 'json' | 'name' | 'port' | 'rule' | 'service' | 'too-long' | 'url';
 
 /** Wants nothing: neither the node nor what is below. */
 export const wantNothing: Want = { node: false, data: false, children: false };

@@ -3,16 +3,20 @@ import { TransientError } from '../../common/errors.ts';
 import type { Change, Instance } from '../../common/instance.ts';
 import { Pause } from '../../common/yielding.ts';
 import type { SourceReport, Verdicts } from '../source.ts';
+import type { DubboApplications } from './dubbo/applications/applications.ts';
+import { DubboKnowledge } from './dubbo/knowledge.ts';
 import { Emission } from './emission.ts';
 import { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
 import type { Mailbox } from './mailbox.ts';
-import type { IgnoredKind, Reading } from './reading.ts';
+import type { Reading } from './reading.ts';
 import type { TreeEvent } from './client/tree.ts';
+import { ViewNotes } from './view-notes.ts';
 
 /** What a view of a registry is made of. */
 export interface RegistryViewParts {
   readonly readings: readonly Reading[];
+  readonly applications: DubboApplications;
   readonly removalDelayMs: number;
   /** Where source events go. */
   readonly mailbox: Mailbox;
@@ -30,11 +34,14 @@ export class RegistryView {
   private readonly parts: RegistryViewParts;
   private readonly table: EndpointTable;
   private readonly emission: Emission;
+  private readonly knowledge: DubboKnowledge;
+  private readonly notes: ViewNotes;
   private readonly hidden = new HiddenPaths();
-  private readonly seenKinds = new Set<string>();
   /** Whether a snapshot is being worked off; then events wait in the backlog. */
   private isBusy = false;
   private backlog: TreeEvent[] = [];
+  /** Nodes of a snapshot of which a first part has come; undefined when none is under way. */
+  private partNodes: number | undefined;
   /** Whether a snapshot has been put into the mailbox. */
   private isHeard = false;
   /** Whether the tree is being read: false until the first snapshot and after a loss. */
@@ -48,32 +55,61 @@ export class RegistryView {
   constructor(parts: RegistryViewParts) {
     this.parts = parts;
     this.emission = new Emission(parts.removalDelayMs);
+    this.notes = new ViewNotes(parts.report, parts.log);
+    this.knowledge = new DubboKnowledge(parts.applications);
     this.table = new EndpointTable(parts.readings, {
       dropped: (reason, record) => {
-        parts.report.dropped(reason, record);
-        this.noteOnce(reason, () => {
-          parts.log.warn({ reason, record }, 'a record is left out: it cannot be understood');
-        });
+        this.notes.dropped(reason, record);
       },
       ignored: (what, path) => {
-        this.noteIgnored(what, path);
+        this.notes.ignored(what, path);
+      },
+      counted: (before, now) => {
+        this.notes.counted(before, now);
+      },
+      fact: (key, path, fact) => {
+        this.knowledge.set(key, path, fact);
+        if (fact.kind === 'application') this.claimsChanged(path);
+      },
+      factGone: (key) => {
+        this.knowledge.delete(key);
+      },
+      joined: (instance, traits) => {
+        this.knowledge.joined(instance, traits);
+      },
+      left: (instance, traits) => {
+        this.knowledge.left(instance, traits);
       },
     });
+  }
+
+  /** What the application-level registration at this path vouches for may have changed. */
+  claimsChanged(path: string): void {
+    if (this.isClosed) return;
+    this.table.claim(path, this.parts.applications.claims(path));
+    this.flushSoon(performance.now());
   }
 
   /** Takes one event of the driver, in its order. Never throws: a defect ends the mailbox. */
   deliver(event: TreeEvent): void {
     if (this.isClosed) return;
     if (this.isBusy) {
-      if (event.kind === 'snapshot') this.backlog = this.backlog.filter(isStillNews);
+      if (beginsSnapshot(event)) this.backlog = this.backlog.filter(isStillNews);
       this.backlog.push(event);
       return;
     }
     try {
       this.apply(event);
+      this.applyRules();
     } catch (error) {
       this.parts.mailbox.fail(error);
     }
+  }
+
+  /** Rules that have changed count, unless a snapshot that is under way makes them count at its end. */
+  private applyRules(): void {
+    if (this.isBusy || this.partNodes !== undefined || !this.isHeard) return;
+    if (this.knowledge.hasChangedRules) void this.workOff([]);
   }
 
   /** Ends all timers; events are not taken any more. */
@@ -106,7 +142,7 @@ export class RegistryView {
     const absent = await missing([...new Set([...pathsById.values()].flat())]);
     this.assertCurrent();
     for (const [id, paths] of pathsById) {
-      const current = this.table.current(id);
+      const current = this.currentInstance(id);
       if (current?.status === 'UP') refuted.add(id);
       else if (current === undefined && paths.every((path) => absent.has(path))) confirmed.add(id);
     }
@@ -121,10 +157,13 @@ export class RegistryView {
 
   private apply(event: TreeEvent): void {
     switch (event.kind) {
+      case 'part':
+        if (event.isFirst) this.beginSnapshot();
+        this.partNodes = (this.partNodes ?? 0) + event.nodes.size;
+        for (const [path, data] of event.nodes) this.table.set(path, data);
+        return;
       case 'snapshot':
-        this.isBusy = true;
-        this.backlog = [event];
-        void this.workOff();
+        void this.workOff([event]);
         return;
       case 'changed':
         this.table.set(event.path, event.data);
@@ -140,12 +179,11 @@ export class RegistryView {
         return;
       case 'unreadable':
         this.hidden.add(event.path);
-        this.noteOnce(`hidden ${event.reason}`, () => {
-          this.parts.log.warn({ reason: event.reason }, this.hidden.describe());
-        });
+        this.notes.hidden(event.reason, this.hidden.describe());
         this.putHidden();
         return;
       case 'lost':
+        this.partNodes = undefined;
         if (this.isHeard) this.flush();
         this.isCurrent = false;
         this.emission.hold();
@@ -163,15 +201,18 @@ export class RegistryView {
     this.isCurrent = true;
     this.emission.resume(performance.now());
     this.armTimer();
+    this.notes.unreadable(this.hidden.size);
     if (this.hidden.size > 0) this.putHidden();
     else this.parts.mailbox.putConfirmed(observedAt);
   }
 
   /** Works off a snapshot and whatever has come behind it, until nothing waits. */
-  private async workOff(): Promise<void> {
+  private async workOff(events: readonly TreeEvent[]): Promise<void> {
     const pause = new Pause();
+    this.isBusy = true;
+    this.backlog = [...events];
     try {
-      while (this.backlog.length > 0) {
+      while (this.backlog.length > 0 || this.knowledge.hasChangedRules) {
         const events = this.backlog;
         this.backlog = [];
         for (const event of events) {
@@ -180,6 +221,7 @@ export class RegistryView {
           else this.apply(event);
           if (pause.isDue()) await pause.turn();
         }
+        if (this.knowledge.hasChangedRules) await this.markConcerned(pause);
       }
       if (this.isHeard) this.flush();
     } catch (error) {
@@ -194,19 +236,24 @@ export class RegistryView {
     pause: Pause,
   ): Promise<void> {
     this.hidden.renew();
+    if (!event.hasParts) this.beginSnapshot();
     await this.compare(event.nodes, pause);
+    const nodes = (this.partNodes ?? 0) + event.nodes.size;
+    this.partNodes = undefined;
+    if (!this.isHeard) await this.parts.applications.settle(firstAnswersMs);
     if (this.isClosed) return;
     if (!this.isHeard && this.isRootHidden()) {
       this.putHidden();
       return;
     }
+    await this.markConcerned(pause);
     const now = performance.now();
     this.emission.resume(now);
     for (const id of this.table.takeMarked()) {
       this.update(id, now);
       if (pause.isDue()) await pause.turn();
     }
-    if (!this.isHeard) this.logFirst(event);
+    if (!this.isHeard) this.logFirst(nodes);
     this.isHeard = true;
     this.isCurrent = true;
     this.observedAt = Infinity;
@@ -214,9 +261,13 @@ export class RegistryView {
     this.putHidden();
   }
 
+  private beginSnapshot(): void {
+    this.table.beginSweep();
+    this.partNodes = 0;
+  }
+
   /** Brings the table to what a snapshot says; what may not be read stays as it was. */
   private async compare(nodes: ReadonlyMap<string, Buffer | null>, pause: Pause): Promise<void> {
-    this.table.beginSweep();
     for (const path of this.hidden.all()) this.table.keep(path);
     for (const [path, data] of nodes) {
       this.table.set(path, data);
@@ -228,6 +279,14 @@ export class RegistryView {
     }
   }
 
+  /** Rules have changed: whom they could concern is looked at anew. */
+  private async markConcerned(pause: Pause): Promise<void> {
+    for (const id of this.table.idsOf(this.knowledge.takeConcerned())) {
+      this.table.mark(id);
+      if (pause.isDue()) await pause.turn();
+    }
+  }
+
   /** A first reading without a whole root would say that everything below it is gone. */
   private isRootHidden(): boolean {
     return this.parts.readings.some(({ roots }) => roots.some((root) => this.hidden.covers(root)));
@@ -235,7 +294,7 @@ export class RegistryView {
 
   private flushSoon(observedAt: number): void {
     this.observedAt = Math.min(this.observedAt, observedAt);
-    if (this.isFlushDue || this.isBusy) return;
+    if (this.isFlushDue || this.isBusy || this.partNodes !== undefined) return;
     this.isFlushDue = true;
     queueMicrotask(() => {
       this.isFlushDue = false;
@@ -245,7 +304,7 @@ export class RegistryView {
 
   /** A flush of its own turn. One that is due during a snapshot is done at the snapshot's end. */
   private flushAlone(dueAt: number): void {
-    if (this.isBusy || !this.isHeard || this.isClosed) return;
+    if (this.isBusy || this.partNodes !== undefined || !this.isHeard || this.isClosed) return;
     try {
       this.flush(dueAt);
     } catch (error) {
@@ -269,15 +328,22 @@ export class RegistryView {
       observedAt = Math.min(observedAt, due.observedAt);
     }
     this.armTimer();
+    this.notes.tellCounts();
     if (changes.length === 0) return;
     this.parts.mailbox.putChanges(changes, Math.min(observedAt, now));
     this.putHidden();
   }
 
   private update(id: string, now: number): Change | undefined {
-    const current: Instance | undefined = this.table.current(id);
+    const current = this.currentInstance(id);
     if (current !== undefined) this.table.settle(id);
     return this.emission.update(id, current, now);
+  }
+
+  /** The endpoint as its newest node and the rules have it. */
+  private currentInstance(id: string): Instance | undefined {
+    const claim = this.table.current(id);
+    return claim === undefined ? undefined : this.knowledge.project(claim);
   }
 
   private armTimer(): void {
@@ -294,6 +360,7 @@ export class RegistryView {
 
   /** As long as something is hidden, whatever is said, the registry is not wholly believed. */
   private putHidden(): void {
+    this.notes.unreadable(this.hidden.size);
     if (this.hidden.size === 0) return;
     const waits = this.isHeard
       ? ''
@@ -301,24 +368,18 @@ export class RegistryView {
     this.parts.mailbox.putTrouble('suspect', `zookeeper: ${this.hidden.describe()}${waits}`);
   }
 
-  private noteIgnored(what: IgnoredKind, path: string): void {
-    if (what === 'directory') return;
-    this.noteOnce(what, () => {
-      const record = path.slice(0, path.lastIndexOf('/'));
-      this.parts.log.info({ kind: what, record }, 'nodes of this kind are left alone');
-    });
-  }
-
-  private noteOnce(what: string, note: () => void): void {
-    if (this.seenKinds.has(what)) return;
-    this.seenKinds.add(what);
-    note();
-  }
-
-  private logFirst(event: TreeEvent & { readonly kind: 'snapshot' }): void {
+  private logFirst(nodes: number): void {
     const { size } = this.emission;
-    this.parts.log.info({ nodes: event.nodes.size, instances: size }, 'the registry has been read');
+    this.parts.log.info({ nodes, instances: size }, 'the registry has been read');
   }
+}
+
+/** How long a first reading waits for what has to be asked beside it, milliseconds. */
+const firstAnswersMs = 10_000;
+
+/** Whether a whole new snapshot begins with it: it says all that changes before it could. */
+function beginsSnapshot(event: TreeEvent): boolean {
+  return event.kind === 'part' ? event.isFirst : event.kind === 'snapshot' && !event.hasParts;
 }
 
 /** Whether an event that waits still says something when a newer snapshot stands behind it. */

@@ -3,7 +3,11 @@ import { TransientError } from '../../common/errors.ts';
 import type { Source, SourceEvent, SourceReport, SuspectedLoss, Verdicts } from '../source.ts';
 import { createTreeWatcher } from './client/driver.ts';
 import type { TreeReport } from './client/driver.ts';
+import { DubboApplications } from './dubbo/applications/applications.ts';
+import type { DubboApplicationsReport } from './dubbo/applications/applications.ts';
+import { createAskProvider } from './dubbo/applications/metadata-service.ts';
 import { createDubboReading } from './dubbo/dubbo.ts';
+import { dubboContext } from './dubbo/dubbo-instance.ts';
 import { Mailbox } from './mailbox.ts';
 import { combineInterest } from './reading.ts';
 import type { Reading } from './reading.ts';
@@ -20,7 +24,7 @@ import type { ZooKeeperOptions } from './options.ts';
  */
 export function createZooKeeperSource(
   options: ZooKeeperOptions,
-  report: SourceReport & Omit<TreeReport, 'connected'>,
+  report: SourceReport & Omit<TreeReport, 'connected'> & DubboApplicationsReport,
   log: Logger,
 ): Source {
   const tree = createTreeWatcher(options.target, report, log);
@@ -39,6 +43,7 @@ export function createTreeSource(
 
 class TreeSource implements Source {
   private readonly tree: TreeWatcher;
+  private readonly sharing = new Sharing();
   private readonly readings: readonly Reading[];
   private readonly interest: TreeInterest;
   private readonly options: Omit<ZooKeeperOptions, 'target'>;
@@ -56,7 +61,7 @@ class TreeSource implements Source {
     this.options = options;
     this.report = report;
     this.log = log;
-    this.readings = createReadings(options);
+    this.readings = createReadings(options, this.sharing);
     this.interest = combineInterest(this.readings);
   }
 
@@ -64,11 +69,24 @@ class TreeSource implements Source {
     const mailbox = new Mailbox();
     const { readings, report, log } = this;
     const { removalDelayMs } = this.options;
-    const view = new RegistryView({ readings, removalDelayMs, mailbox, report, log });
+    const applications = this.createApplications((path) => {
+      view.claimsChanged(path);
+    });
+    const view = new RegistryView({
+      readings,
+      applications,
+      removalDelayMs,
+      mailbox,
+      report,
+      log,
+    });
     const left = new AbortController();
     const ended = AbortSignal.any([signal, left.signal]);
     this.view = view;
     report.hiddenDelay(0);
+    const finding = applications.run(ended).catch((error: unknown) => {
+      mailbox.fail(error);
+    });
     const driving = this.tree
       .watch(
         this.interest,
@@ -95,8 +113,25 @@ class TreeSource implements Source {
       view.close();
       this.view = undefined;
       left.abort();
-      await driving;
+      await Promise.all([driving, finding]);
     }
+  }
+
+  private createApplications(changed: (path: string) => void): DubboApplications {
+    const { options, report, log } = this;
+    const dubbo = dubboContext(options.dubboLabelKeys, this.sharing);
+    const wanted = dubbo.parameterKeys;
+    return new DubboApplications({
+      dubbo,
+      roots: options.dubboRoots.map(trimRoot),
+      hiddenInterfaces: new Set(options.hiddenInterfaces),
+      hasApplicationHosts: options.hasDubboApplications,
+      ask: (questions) => this.tree.ask(questions),
+      askProvider: options.asksDubboProviders ? createAskProvider({ wanted }) : undefined,
+      changed,
+      report,
+      log,
+    });
   }
 
   /**
@@ -120,8 +155,10 @@ class TreeSource implements Source {
   }
 }
 
-function createReadings(options: Omit<ZooKeeperOptions, 'target'>): readonly Reading[] {
-  const sharing = new Sharing();
+function createReadings(
+  options: Omit<ZooKeeperOptions, 'target'>,
+  sharing: Sharing,
+): readonly Reading[] {
   const { zones } = options;
   return [
     createDubboReading(
@@ -129,6 +166,8 @@ function createReadings(options: Omit<ZooKeeperOptions, 'target'>): readonly Rea
         roots: options.dubboRoots.map(trimRoot),
         hiddenInterfaces: options.hiddenInterfaces,
         labelKeys: options.dubboLabelKeys,
+        metadataLabelKeys: options.metadataLabelKeys,
+        zones,
       },
       sharing,
     ),

@@ -1,17 +1,21 @@
+import type { Instance, InstanceStatus, Port } from '../../common/instance.ts';
 import { isJsonObject } from '../../common/json-object.ts';
 import type { JsonObject } from '../../common/json-object.ts';
-import type { Instance, InstanceStatus, Port } from '../../common/instance.ts';
+import { localityOf } from '../locality.ts';
+import { grpcPort, plainProtocol, secureProtocol } from '../metadata-ports.ts';
 import {
   escapeIdPart,
   isIdInBounds,
   isPort,
-  localityOf,
   normalizeAddress,
   pickLabels,
   usableLabelKeys,
   weightOf,
 } from './convert.ts';
 import { nodeName } from './client/paths.ts';
+import { isDubboRecord, readCurator } from './curator.ts';
+import type { CuratorRecord } from './curator.ts';
+import { readRegistration } from './dubbo/registration-node.ts';
 import type { DropReason, NodeReading, Reading } from './reading.ts';
 import { isBelow, offsetBelow, wantNothing } from './reading.ts';
 import type { Sharing } from './sharing.ts';
@@ -22,6 +26,11 @@ import type { Want } from './client/tree.ts';
  * discovery. An application's name may contain slashes, so instances lie at any depth and the name
  * is taken from the JSON. The status changes in place. Dubbo 3 shares the root and the format: its
  * nodes are told by the payload's class, and where there is none by their metadata.
+ *
+ * What else Spring Cloud knows leaves no trace in ZooKeeper: `spring.cloud.zookeeper.dependencies` gives names to
+ * paths within one client. Of an instance's URI specification its load balancers use nothing: they take host and
+ * port of the record, and its path only where a client asks for the URI. Here a scheme written out in it
+ * says what the plain port speaks; a path, host or port written out in it cannot stand in an endpoint.
  */
 export interface SpringCloudOptions {
   readonly roots: readonly string[];
@@ -33,14 +42,12 @@ export interface SpringCloudOptions {
 
 /** Levels below a root that are looked at. */
 const depthMax = 10;
-/** Larger data is not parsed. Bytes. */
-const dataBytesMax = 262_144;
-const springClass = 'org.springframework.cloud.zookeeper.discovery.ZookeeperInstance';
-const dubboClass = /^(?:org\.apache|com\.alibaba)\.dubbo\./;
-const dubboMetadata = /^dubbo\.(?:endpoints$|metadata|exported-services)/;
+const nameLengthMax = 512;
 /** Names that only instances have: nothing lies below them. */
 const instanceName =
   /^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-zA-Z_.%:[\]-]+:\d{1,5})$/;
+/** Schemes of a URI specification that say what a port speaks. */
+const schemes: ReadonlySet<string> = new Set(['http', 'https', 'http2', 'grpc', 'tcp', 'tls']);
 
 const wantChildren: Want = { node: false, data: false, children: true };
 const wantNode: Want = { node: true, data: true, children: true };
@@ -67,21 +74,17 @@ export function createSpringCloudReading(options: SpringCloudOptions, sharing: S
         reason,
         record: path,
       });
-      if (data === null || isDirectoryData(data)) return { kind: 'ignored', what: 'directory' };
-      if (data.length > dataBytesMax) return dropped('too-long');
-      const record = parseObject(data);
-      if (record === undefined) return dropped('json');
-      const metadata = metadataOf(record);
-      if (isDubbo(record, metadata)) return { kind: 'ignored', what: 'dubbo-instance' };
-      const instance = toInstance(record, metadata, { path, labelKeys, zones, sharing });
+      const found = readCurator(data);
+      if (found === 'directory') return { kind: 'ignored', what: 'directory' };
+      if (typeof found === 'string') return dropped(found);
+      if (isDubboRecord(found)) return readRegistration(path, found, { labelKeys, zones, sharing });
+      const instance = toInstance(found, { path, labelKeys, zones, sharing });
       return typeof instance === 'string'
         ? dropped(instance)
         : { kind: 'endpoint', instance, order: 0 };
     },
   };
 }
-
-type Metadata = ReadonlyMap<string, string>;
 
 interface Context {
   readonly path: string;
@@ -90,15 +93,12 @@ interface Context {
   readonly sharing: Sharing;
 }
 
-function toInstance(
-  record: JsonObject,
-  metadata: Metadata,
-  context: Context,
-): Instance | DropReason {
+function toInstance(found: CuratorRecord, context: Context): Instance | DropReason {
+  const { record, metadata } = found;
   const { path, labelKeys, zones, sharing } = context;
-  const name = textOf(record['name']).trim().toLowerCase();
-  if (name === '' || name.length > 512) return 'service';
-  const address = normalizeAddress(textOf(record['address']));
+  const name = applicationOf(record);
+  if (name === '' || name.length > nameLengthMax) return 'service';
+  const address = normalizeAddress(textOf(record['address']).trim());
   if (address === undefined) return 'address';
   const id = `spring-cloud:${path.split('/').map(escapeIdPart).join('/')}`;
   if (!isIdInBounds(id)) return 'too-long';
@@ -106,7 +106,7 @@ function toInstance(
     id,
     service: sharing.application(name),
     address: sharing.text(address),
-    ports: portsOf(record, sharing),
+    ports: portsOf(found, sharing),
     labels: sharing.labels(pickLabels(labelKeys, (key) => metadata.get(key))),
     locality: sharing.text(localityOf(metadata, zones)),
     weight: weightOf(metadata.get('weight')),
@@ -114,21 +114,46 @@ function toInstance(
   };
 }
 
-/** A secure port, where there is one, is the only one that its clients use. */
-function portsOf(record: JsonObject, sharing: Sharing): readonly Port[] {
+/** Lower case. Slashes stand between its parts only: Curator's paths know no others. */
+function applicationOf(record: JsonObject): string {
+  const parts = textOf(record['name']).trim().toLowerCase().split('/');
+  return parts.filter((part) => part !== '').join('/');
+}
+
+/**
+ * A secure port, where there is one, is the only one that its clients use. What a port speaks is said by metadata
+ * `istio.protocol`, else by the scheme of the URI specification, else it is HTTP. A gRPC port told in metadata stands
+ * beside it.
+ */
+function portsOf({ record, metadata }: CuratorRecord, sharing: Sharing): readonly Port[] {
   const secure = portNumber(record['sslPort']);
-  if (secure !== undefined) return sharing.ports(['https'], secure);
-  const plain = portNumber(record['port']);
-  return plain === undefined ? [] : sharing.ports(['http'], plain);
+  const number = secure ?? portNumber(record['port']);
+  const protocol =
+    secure === undefined
+      ? (plainProtocol(metadata) ?? literalScheme(record['uriSpec']) ?? 'http')
+      : secureProtocol(metadata);
+  const usual = number === undefined ? [] : sharing.ports([protocol], number);
+  const grpc = grpcPort(metadata);
+  if (grpc === undefined || usual[0]?.protocol === 'grpc') return usual;
+  return [grpc, ...usual].sort((a, b) => (a.protocol < b.protocol ? -1 : 1));
+}
+
+/** The scheme of `{"parts":[{"value","variable"}, ...]}` where it is written out, not a variable. */
+function literalScheme(uriSpec: unknown): string | undefined {
+  const parts = isJsonObject(uriSpec) ? uriSpec['parts'] : undefined;
+  const first: unknown = Array.isArray(parts) ? parts[0] : undefined;
+  if (!isJsonObject(first) || first['variable'] !== false) return undefined;
+  const scheme = /^([a-z][a-z0-9]*):\/\//i.exec(textOf(first['value']))?.[1]?.toLowerCase();
+  return scheme !== undefined && schemes.has(scheme) ? scheme : undefined;
 }
 
 function portNumber(value: unknown): number | undefined {
-  const number = typeof value === 'string' && value !== '' ? Number(value) : value;
+  const number = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value;
   return typeof number === 'number' && isPort(number) ? number : undefined;
 }
 
 /** A missing status means UP. */
-function statusOf(metadata: Metadata): InstanceStatus {
+function statusOf(metadata: ReadonlyMap<string, string>): InstanceStatus {
   const text = (metadata.get('instance_status') ?? '').trim().toUpperCase();
   switch (text) {
     case '':
@@ -140,45 +165,6 @@ function statusOf(metadata: Metadata): InstanceStatus {
       return text;
     default:
       return 'UNKNOWN';
-  }
-}
-
-function isDubbo(record: JsonObject, metadata: Metadata): boolean {
-  const payload = record['payload'];
-  const className = isJsonObject(payload) ? textOf(payload['@class']) : '';
-  if (className === springClass) return false;
-  if (dubboClass.test(className)) return true;
-  for (const key of metadata.keys()) {
-    if (dubboMetadata.test(key)) return true;
-  }
-  return false;
-}
-
-/** `payload.metadata`; values that are no text are written as one. */
-function metadataOf(record: JsonObject): Metadata {
-  const payload = record['payload'];
-  const metadata = isJsonObject(payload) ? payload['metadata'] : undefined;
-  const texts = new Map<string, string>();
-  if (!isJsonObject(metadata)) return texts;
-  for (const [key, value] of Object.entries(metadata)) {
-    if (typeof value === 'string') texts.set(key, value);
-    else if (typeof value === 'number' || typeof value === 'boolean') texts.set(key, String(value));
-  }
-  return texts;
-}
-
-/** Nothing, or the writer's own address, which Curator puts into nodes that it makes on the way. */
-function isDirectoryData(data: Buffer): boolean {
-  return data.length <= 45 && /^[0-9a-fA-F.:]*$/.test(data.toString('latin1'));
-}
-
-function parseObject(data: Buffer): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(data.toString('utf8'));
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    // Not JSON: the caller drops and counts the record.
-    return undefined;
   }
 }
 

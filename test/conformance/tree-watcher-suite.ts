@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { plainAccess } from '../../agent/zookeeper/client/tree.ts';
-import type { ZooKeeperTarget } from '../../agent/zookeeper/client/tree.ts';
+import type { ZooKeeperAccess, ZooKeeperTarget } from '../../agent/zookeeper/client/tree.ts';
 import { TransientError } from '../../common/errors.ts';
 import { eventually } from '../support/eventually.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
@@ -14,7 +14,12 @@ import type { ZooKeeperWriter } from '../support/independent-writer.ts';
 
 /** A server under test. */
 export interface TreeServer extends AsyncDisposable {
+  /** Where the suite writes, in plain text as nobody. */
   readonly port: number;
+  /** Where it watches; the same by default. */
+  readonly watchedPort?: number;
+  /** How it watches; in plain text as nobody by default. */
+  readonly access?: ZooKeeperAccess;
   /** Ends it without ceremony; its tree stays. */
   kill(): Promise<void>;
   /** Starts it again on the same port. */
@@ -23,7 +28,7 @@ export interface TreeServer extends AsyncDisposable {
 
 const sessionTimeoutMs = 3_000;
 
-/** What every driver promises, on any server: see agent/zookeeper/tree.ts. `skip` as in node:test. */
+/** What every driver promises, on any server: see agent/zookeeper/client/tree.ts. `skip` as in node:test. */
 export function treeWatcherSuite(
   name: string,
   driver: 'persistent' | 'one-shot',
@@ -39,7 +44,7 @@ export function treeWatcherSuite(
 
     before(async () => {
       server = await startServer();
-      proxy = await startTcpProxy({ port: server.port });
+      proxy = await startTcpProxy({ port: server.watchedPort ?? server.port });
       writer = await openZooKeeperWriter(`127.0.0.1:${server.port}`);
     });
 
@@ -61,7 +66,7 @@ export function treeWatcherSuite(
       servers: [`127.0.0.1:${proxy.port}`],
       chroot: base,
       sessionTimeoutMs,
-      access: plainAccess,
+      access: server.access ?? plainAccess,
       ...changes,
     });
     const watch = (changes: Partial<ZooKeeperTarget> = {}): TreeRecorder =>

@@ -208,25 +208,31 @@ const demo = {
 const other = { kind: 'dubbo', name: 'com.example.OtherService', group: '', version: '' } as const;
 
 interface Expected {
-  readonly root?: string;
   readonly application: string;
   readonly release: string;
   readonly scheme?: string;
   readonly ports?: readonly Port[];
   readonly tag?: string;
   readonly weight?: number;
+  readonly isInferred?: boolean;
 }
 
 function demoService(expected: Expected): Instance {
-  const { root = '/dubbo', application, release, scheme = 'dubbo', tag = 'gray' } = expected;
+  const { application, release, scheme = 'dubbo', tag = 'gray' } = expected;
   const { ports = [{ protocol: 'dubbo', number: 20880 }], weight = 150 } = expected;
+  const { isInferred = false } = expected;
   const number = ports.find((port) => port.protocol === scheme)?.number ?? 0;
   return {
-    id: `dubbo:${root}/com.example.DemoService:g1:1.0.0:${scheme}://192.0.2.11:${number}`,
+    id: `dubbo:com.example.DemoService:g1:1.0.0:${scheme}://192.0.2.11:${number}`,
     service: demo,
     address: '192.0.2.11',
     ports,
-    labels: { application, ...(tag === '' ? {} : { 'dubbo.tag': tag }), release },
+    labels: {
+      application,
+      ...(tag === '' ? {} : { 'dubbo.tag': tag }),
+      ...(isInferred ? { inferred: 'true' } : {}),
+      release,
+    },
     locality: '',
     weight,
     status: 'UP',
@@ -234,12 +240,12 @@ function demoService(expected: Expected): Instance {
 }
 
 function otherService(expected: Expected): Instance {
-  const { root = '/dubbo', scheme = 'dubbo', weight = 0 } = expected;
-  const service = demoService({ ...expected, tag: '', weight });
+  const { scheme = 'dubbo', weight = 0, tag = '' } = expected;
+  const service = demoService({ ...expected, tag, weight });
   const number = service.ports.find((port) => port.protocol === scheme)?.number ?? 0;
   return {
     ...service,
-    id: `dubbo:${root}/com.example.OtherService:::${scheme}://192.0.2.11:${number}`,
+    id: `dubbo:com.example.OtherService:::${scheme}://192.0.2.11:${number}`,
     service: other,
   };
 }
@@ -253,6 +259,35 @@ function bothProtocols(expected: Expected): readonly Instance[] {
   return [demoService(expected), demoService(tri), otherService(expected), otherService(tri)];
 }
 
+/** The application's own endpoint, and those of its services. */
+function withApplication(
+  services: readonly Instance[],
+  name: string,
+  ports: readonly Port[] = [{ protocol: 'dubbo', number: 20880 }],
+  root = '/services',
+): readonly Instance[] {
+  const instance: Instance = {
+    id: `dubbo-app:${root}/${name}/192.0.2.11%3A20880`,
+    service: { kind: 'application', name, group: '', version: '' },
+    address: '192.0.2.11',
+    ports,
+    labels: {},
+    locality: '',
+    weight: 0,
+    status: 'UP',
+  };
+  return [instance, ...services];
+}
+
+const twoPorts = [
+  { protocol: 'dubbo', number: 20880 },
+  { protocol: 'tri', number: 50051 },
+];
+const onePortForBoth = [
+  { protocol: 'dubbo', number: 20880 },
+  { protocol: 'tri', number: 20880 },
+];
+
 const orders2 = { application: 'orders2-app', release: '2.7.23' };
 const orders3 = { application: 'orders3-app', release: '3.3.6' };
 const spring = { locality: '', weight: 0 };
@@ -261,27 +296,41 @@ const spring = { locality: '', weight: 0 };
 const expectedByFixture: Readonly<Record<string, readonly Instance[]>> = {
   'dubbo-2.7.23': bothServices(orders2),
   'dubbo-2.7.23-simplified': bothServices(orders2),
-  'dubbo-2.7.23-configured': [demoService({ ...orders2, weight: 300 }), otherService(orders2)],
-  'dubbo-3.2.16-all': bothProtocols({ application: 'orders32-app', release: '3.2.16' }),
-  'dubbo-3.3.6-all': bothProtocols(orders3),
+  'dubbo-2.7.23-configured': [
+    demoService({ ...orders2, weight: 300, tag: 'blue' }),
+    otherService({ ...orders2, weight: 77, tag: 'blue' }),
+  ],
+  'dubbo-3.2.16-all': withApplication(
+    bothProtocols({ application: 'orders32-app', release: '3.2.16' }),
+    'orders32-app',
+    twoPorts,
+  ),
+  'dubbo-3.3.6-all': withApplication(bothProtocols(orders3), 'orders3-app', twoPorts),
   'dubbo-3.3.6-all.stopped': [],
   'dubbo-3.3.6-interface': bothServices(orders3),
-  'dubbo-3.3.6-group': bothServices({ ...orders3, root: '/mygroup' }),
-  'dubbo-3.3.6-ext-protocol': bothServices({
-    ...orders3,
-    ports: [
-      { protocol: 'dubbo', number: 20880 },
-      { protocol: 'tri', number: 20880 },
+  'dubbo-3.3.6-group': withApplication(bothServices(orders3), 'orders3-app', undefined, '/mygroup'),
+  'dubbo-3.3.6-ext-protocol': withApplication(
+    bothServices({ ...orders3, ports: onePortForBoth }),
+    'orders3-app',
+    onePortForBoth,
+  ),
+  'dubbo-3.3.6-simplified': withApplication(
+    [demoService({ ...orders3, tag: '' }), otherService(orders3)],
+    'orders3-app',
+  ),
+  'dubbo-3.3.6-configured': withApplication(
+    [
+      demoService({ ...orders3, weight: 300, tag: 'blue' }),
+      otherService({ ...orders3, weight: 77, tag: 'blue' }),
     ],
-  }),
-  'dubbo-3.3.6-simplified': [demoService({ ...orders3, tag: '' }), otherService(orders3)],
-  'dubbo-3.3.6-configured': [
-    demoService({ ...orders3, weight: 300 }),
-    otherService({ ...orders3, weight: 77 }),
-  ],
-  'dubbo-3.3.6-acl': bothServices(orders3),
-  'dubbo-3.3.6-instance-local': [],
-  'dubbo-3.3.6-instance-remote': [],
+    'orders3-app',
+  ),
+  'dubbo-3.3.6-acl': withApplication(bothServices(orders3), 'orders3-app'),
+  'dubbo-3.3.6-instance-local': withApplication(
+    bothServices({ ...orders3, isInferred: true }),
+    'orders3-app',
+  ),
+  'dubbo-3.3.6-instance-remote': withApplication(bothProtocols(orders3), 'orders3-app', twoPorts),
   'spring-cloud-zookeeper-4.3.0': [
     {
       ...spring,

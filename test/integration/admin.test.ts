@@ -170,6 +170,8 @@ test('the agent has a page, a status and a release', async () => {
             hiddenDelayMs: 0,
             expired: { count: 0, examples: [] },
             unresolvedHosts: 0,
+            unreadable: 0,
+            ignored: {},
             push: undefined,
           },
           instances: { UP: 5 },

@@ -84,7 +84,7 @@ export class TreeFake implements TreeWatcher {
       const want = this.wanted(path);
       if (want?.node === true && !this.isHidden(path)) nodes.set(path, want.data ? data : null);
     }
-    this.emit({ kind: 'snapshot', nodes, observedAt: performance.now() });
+    this.emit({ kind: 'snapshot', hasParts: false, nodes, observedAt: performance.now() });
   }
 
   confirm(): void {

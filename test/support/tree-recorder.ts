@@ -9,6 +9,7 @@ import type {
   ZooKeeperTarget,
 } from '../../agent/zookeeper/client/tree.ts';
 import { eventually } from './eventually.ts';
+import { wholeSnapshots } from './whole-snapshots.ts';
 
 /** Watches a tree, keeps what is reported, and the view that a reader would have of it. */
 export class TreeRecorder {
@@ -16,6 +17,8 @@ export class TreeRecorder {
   readonly connected: { readonly server: string; readonly driver: string }[] = [];
   readonly disconnected: string[] = [];
   readonly unknownErrors: number[] = [];
+  /** What was logged, JSON. */
+  readonly lines: string[] = [];
   /** What a reader holds: null for nodes without data. */
   readonly view = new Map<string, string | null>();
   readonly driver: TreeDriver;
@@ -36,21 +39,27 @@ export class TreeRecorder {
     };
     const tuned = {
       ...tuningFor(target.sessionTimeoutMs),
-      backoff: { minMs: 10, maxMs: 200 },
+      backoff: { minMs: 10, maxMs: 200, random: Math.random },
       ...tuning,
     };
-    this.driver = new TreeDriver(target, report, pino({ level: 'silent' }), tuned);
+    const log = pino({ level: 'debug' }, { write: (line) => this.lines.push(line) });
+    this.driver = new TreeDriver(target, report, log, tuned);
     this.running = this.driver.watch(
       interest,
-      (event) => {
+      wholeSnapshots((event) => {
         this.apply(event);
-      },
+      }),
       this.stopping.signal,
     );
   }
 
   count(kind: TreeEvent['kind']): number {
     return this.events.filter((event) => event.kind === kind).length;
+  }
+
+  /** Why the view was lost, each time. */
+  get losses(): string[] {
+    return this.events.flatMap((event) => (event.kind === 'lost' ? [event.reason] : []));
   }
 
   /** Every path that was ever reported as removed, or was in a view and not in the next snapshot. */

@@ -1,7 +1,10 @@
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { TlsOptions } from 'node:tls';
 import { FrameReader } from '../../agent/zookeeper/client/framing.ts';
 import { JuteReader, JuteWriter } from '../../agent/zookeeper/client/jute.ts';
+import { DigestMd5Server } from './digest-md5-server.ts';
 
 /**
  * An in-process ZooKeeper server with the operations that readers and simple writers use, and
@@ -23,30 +26,52 @@ export class ZooKeeperStub {
     cutReplyAfterBytes: undefined,
     digest: undefined,
     ignoredOpcodes: new Set(),
+    droppedOpcodes: new Set(),
+    failingOpcodes: new Map(),
+    garbledOpcodes: new Set(),
+    refusesSessions: false,
+    saslUsers: undefined,
+    sasl: 'right',
   };
   /** Requests by opcode since the start. */
   readonly requests = new Map<number, number>();
+  /** The operation codes of each connection that has a session, in their order. */
+  readonly histories: (readonly number[])[] = [];
   connections = 0;
   private readonly nodes = new Map<string, StubNode>([['/', newNode(null, 0n, 0n)]]);
   private readonly sessions = new Map<bigint, StubSession>();
   private readonly links = new Set<Link>();
+  private readonly options: StubOptions;
   private server: Server | undefined;
   private boundPort = 0;
   private zxid = 1n << 32n;
   private lastSession = 0x1000n;
 
+  constructor(options: StubOptions = {}) {
+    this.options = options;
+  }
+
   get port(): number {
     return this.boundPort;
   }
 
+  get openConnections(): number {
+    return this.links.size;
+  }
+
   async start(): Promise<void> {
-    const server = createServer({ noDelay: true }, (socket) => {
+    const { host = '127.0.0.1', tls } = this.options;
+    const accept = (socket: Socket): void => {
       this.accept(socket);
-    });
+    };
+    const server =
+      tls === undefined
+        ? createServer({ noDelay: true }, accept)
+        : createTlsServer(tls, accept).on('tlsClientError', () => undefined);
     this.server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.boundPort, '127.0.0.1', resolve);
+      server.listen(this.boundPort, host, resolve);
     });
     this.boundPort = (server.address() as AddressInfo).port;
   }
@@ -104,6 +129,9 @@ export class ZooKeeperStub {
       frames: new FrameReader(),
       session: undefined,
       hasCredential: false,
+      sasl: undefined,
+      saslUser: false,
+      history: [],
       data: new Set(),
       child: new Set(),
       recursive: new Set(),
@@ -119,10 +147,15 @@ export class ZooKeeperStub {
     });
     socket.on('data', (chunk: Buffer) => {
       if (this.faults.isHanging || this.faults.isSilent) return;
-      link.frames.push(chunk, (content) => {
-        if (socket.destroyed || socket.writableEnded || link.isFinished) return;
-        this.onFrame(link, content);
-      });
+      try {
+        link.frames.push(chunk, (content) => {
+          if (socket.destroyed || socket.writableEnded || link.isFinished) return;
+          this.onFrame(link, content);
+        });
+      } catch {
+        // No frame of ours, or not a client at all: a server closes without a word.
+        socket.destroy();
+      }
     });
   }
 
@@ -135,11 +168,26 @@ export class ZooKeeperStub {
     const xid = reader.int();
     const opcode = reader.int();
     this.requests.set(opcode, (this.requests.get(opcode) ?? 0) + 1);
+    link.history.push(opcode);
     if (this.faults.ignoredOpcodes.has(opcode)) return;
+    if (this.faults.droppedOpcodes.has(opcode)) {
+      link.socket.destroy();
+      return;
+    }
     this.touch(link.session);
-    if (this.faults.requiresSasl && opcode !== 11 && opcode !== 100) {
+    const isFree = opcode === 11 || opcode === 100 || opcode === 102;
+    if (this.faults.requiresSasl && !link.saslUser && !isFree) {
       this.reply(link, { xid, error: -124 });
       this.finish(link);
+      return;
+    }
+    if (this.faults.garbledOpcodes.has(opcode)) {
+      this.reply(link, { xid, error: 0 }, (writer) => writer.int(0x7fff_fff0));
+      return;
+    }
+    const failure = this.faults.failingOpcodes.get(opcode);
+    if (failure !== undefined) {
+      this.reply(link, { xid, error: failure });
       return;
     }
     if (this.faults.isOld && (opcode === 106 || opcode === 22)) {
@@ -156,7 +204,7 @@ export class ZooKeeperStub {
     const timeoutMs = Math.min(40_000, Math.max(100, reader.int()));
     const asked = reader.long();
     const isBehind = zxidSeen > this.shownZxid && !this.faults.ignoresZxidSeen;
-    if (isBehind) {
+    if (isBehind || this.faults.refusesSessions) {
       link.socket.destroy();
       return;
     }
@@ -174,6 +222,7 @@ export class ZooKeeperStub {
     }
     session.link = link;
     link.session = session;
+    this.histories.push(link.history);
     this.touch(session);
     writer.int(session.timeoutMs).long(session.id).buffer(Buffer.alloc(16)).bool(false);
     this.send(link, writer.frame());
@@ -187,6 +236,9 @@ export class ZooKeeperStub {
         return;
       case 100:
         this.authenticate(link, request);
+        return;
+      case 102:
+        this.sasl(link, request);
         return;
       case -11:
         if (link.session !== undefined) this.endSession(link.session.id);
@@ -237,6 +289,33 @@ export class ZooKeeperStub {
     }
     link.hasCredential = credential === this.faults.digest;
     this.reply(link, { xid, error: 0 });
+  }
+
+  private sasl(link: Link, { xid, reader }: Request): void {
+    const token = reader.buffer() ?? Buffer.alloc(0);
+    const { saslUsers, sasl } = this.faults;
+    const answer = (content: Buffer | null): void => {
+      this.reply(link, { xid, error: 0 }, (writer) => writer.buffer(content));
+    };
+    if (saslUsers === undefined) {
+      answer(null);
+    } else if (link.sasl === undefined) {
+      link.sasl = new DigestMd5Server(saslUsers);
+      answer(sasl instanceof Buffer ? sasl : link.sasl.challenge());
+    } else {
+      const proof = link.sasl.prove(token);
+      if (proof !== undefined) {
+        link.saslUser = true;
+        answer(sasl === 'lying' ? Buffer.from(`rspauth=${'0'.repeat(32)}`) : proof);
+      } else if (sasl === 'dropping') {
+        link.socket.destroy();
+      } else if (sasl === 'lax') {
+        answer(null);
+      } else {
+        this.reply(link, { xid, error: this.faults.requiresSasl ? -124 : -115 });
+        this.finish(link);
+      }
+    }
   }
 
   private write(link: Link, { xid, opcode, reader }: Request): void {
@@ -463,7 +542,7 @@ export interface StubFaults {
   isHanging: boolean;
   /** Black hole: reads everything, answers nothing, sends no events. */
   isSilent: boolean;
-  /** Answers every request with -124 and closes. */
+  /** Answers every request of who has not authenticated by SASL with -124, and closes. */
   requiresSasl: boolean;
   /** Writes byte by byte. */
   isDribbling: boolean;
@@ -481,6 +560,27 @@ export interface StubFaults {
   digest: string | undefined;
   /** Requests that are never answered, while others are. */
   readonly ignoredOpcodes: Set<number>;
+  /** Requests at which the connection is cut. */
+  readonly droppedOpcodes: Set<number>;
+  /** Error code by operation code: such requests fail as a whole. */
+  readonly failingOpcodes: Map<number, number>;
+  /** Requests that are answered with nonsense. */
+  readonly garbledOpcodes: Set<number>;
+  /** Closes instead of granting a session, as a server without a quorum. */
+  refusesSessions: boolean;
+  /** Passwords by user; undefined: not set up for SASL. */
+  saslUsers: ReadonlyMap<string, string> | undefined;
+  /**
+   * `dropping`: closes at a wrong password, as servers before 3.5; `lax`: answers it with nothing; `lying`:
+   * has no proof of its own; or a challenge to send.
+   */
+  sasl: 'right' | 'dropping' | 'lax' | 'lying' | Buffer;
+}
+
+/** Where and how it listens; 127.0.0.1 in plain text by default. */
+export interface StubOptions {
+  readonly host?: string;
+  readonly tls?: TlsOptions;
 }
 
 interface StubNode {
@@ -503,6 +603,9 @@ interface Link {
   readonly frames: FrameReader;
   session: StubSession | undefined;
   hasCredential: boolean;
+  sasl: DigestMd5Server | undefined;
+  saslUser: boolean;
+  readonly history: number[];
   readonly data: Set<string>;
   readonly child: Set<string>;
   readonly recursive: Set<string>;

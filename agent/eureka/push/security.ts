@@ -2,8 +2,8 @@ import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { ConfigurationError, messageOf } from '../../../common/errors.ts';
+import { WatchedFiles } from '../../../common/watched-files.ts';
 import type { PushOptions } from '../options.ts';
-import { WatchedFiles } from '../watched-files.ts';
 
 /** What node's TLS servers are given. */
 export interface PushTls {
@@ -13,6 +13,8 @@ export interface PushTls {
   readonly requestCert: boolean;
   readonly rejectUnauthorized: boolean;
 }
+
+const subject = 'the push of eureka';
 
 /**
  * Who may push: who shows a certificate, the one `user:password`, or anyone. The files are read
@@ -31,9 +33,11 @@ export class PushSecurity {
     this.isProtected = userFile !== undefined || clientCaFile !== undefined;
     if (certFile !== undefined && keyFile !== undefined) {
       const paths = [certFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])];
-      this.tlsFiles = new WatchedFiles(paths, toTls, log);
+      this.tlsFiles = new WatchedFiles(paths, toTls, subject, log);
     }
-    if (userFile !== undefined) this.userFile = new WatchedFiles([userFile], toUserDigest, log);
+    if (userFile !== undefined) {
+      this.userFile = new WatchedFiles([userFile], toUserDigest, subject, log);
+    }
   }
 
   /** What the files held when they were last read; undefined: plain HTTP. The same object until it changes. */

@@ -1,9 +1,15 @@
-import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { ProtocolError, TransientError } from '../../../common/errors.ts';
-import { describeErrorCode, isSessionOver } from './error-codes.ts';
+import { ProtocolError, TransientError, messageOf } from '../../../common/errors.ts';
+import type { Credentials } from './access.ts';
+import { dial, isTlsRecord } from './dial.ts';
+import { describeErrorCode, errorCodes, isSessionOver } from './error-codes.ts';
+import { explainClose, explainSessionOver, explainSocketError, explainTimeout } from './explain.ts';
+import type { ConnectionPhase, Explanation } from './explain.ts';
 import { FrameReader } from './framing.ts';
 import { JuteReader } from './jute.ts';
+import { Liveness } from './liveness.ts';
+import { PendingRequests } from './pending-requests.ts';
+import { authenticate } from './sasl.ts';
 import { keyOf } from './servers.ts';
 import type { Candidate } from './servers.ts';
 import {
@@ -13,6 +19,7 @@ import {
   encodeBare,
   encodeConnectRequest,
   encodeDigestAuth,
+  encodeSasl,
   opcodes,
   xids,
 } from './wire.ts';
@@ -25,34 +32,27 @@ import {
  * seen after it. Whatever goes wrong ends the connection exactly once, with a reason; nothing is
  * thrown into the socket handler.
  *
- * A dead peer is noticed by time alone: a connect timer runs from the dial to the granted session,
- * a ping leaves whenever nothing was sent for a third of the session timeout (whatever arrives
- * meanwhile), two thirds of it without a byte end the connection, and so does a request that is
- * never answered while pings are.
+ * TCP, TLS if wanted, the session, the digest credential, SASL: only then can requests be made, so that none
+ * precedes the credentials. One timer runs over all of that; afterwards liveness.ts notices a dead peer.
  */
 export class Connection {
   private readonly options: ConnectionOptions;
   private readonly handlers: ConnectionHandlers;
   private readonly frames = new FrameReader();
-  private readonly pending: Pending[] = [];
-  private pendingHead = 0;
-  private phase: 'idle' | 'dialling' | 'handshaking' | 'ready' | 'closing' | 'ended' = 'idle';
+  private readonly pending = new PendingRequests();
+  private phase: ConnectionPhase = 'idle';
   private socket: Socket | undefined;
   private connectTimer: NodeJS.Timeout | undefined;
   private tickTimer: NodeJS.Timeout | undefined;
+  private liveness: Liveness;
   private lastXid = 0;
   private lastZxid: bigint;
-  private sessionTimeoutMs: number;
-  private sentAt = 0;
-  private receivedAt = 0;
-  private progressAt = 0;
-  private tickedAt = 0;
 
   constructor(options: ConnectionOptions, handlers: ConnectionHandlers) {
     this.options = options;
     this.handlers = handlers;
     this.lastZxid = options.lastZxid;
-    this.sessionTimeoutMs = options.sessionTimeoutMs;
+    this.liveness = this.livenessFor(options.sessionTimeoutMs);
   }
 
   /** Whether requests can be sent. */
@@ -67,45 +67,42 @@ export class Connection {
 
   /** Dials. Called once. */
   open(): void {
-    const { candidate, connectTimeoutMs } = this.options;
+    const { candidate, credentials, connectTimeoutMs } = this.options;
     this.phase = 'dialling';
     this.connectTimer = setTimeout(() => {
-      this.fail('unreachable', `no session within ${connectTimeoutMs} ms`);
+      this.endFor(explainTimeout(this.phase, connectTimeoutMs));
     }, connectTimeoutMs);
-    const socket = connect({ host: candidate.address, port: candidate.port, noDelay: true });
+    const { socket, openEvent } = dial(candidate, credentials.tls);
     this.socket = socket;
     socket.on('connect', () => {
-      this.onConnect();
+      if (this.phase === 'dialling') this.phase = 'securing';
+    });
+    socket.on(openEvent, () => {
+      this.onOpen();
     });
     socket.on('data', (chunk: Buffer) => {
       this.onData(chunk);
     });
     socket.on('error', (error) => {
-      this.fail(this.failureKind(), error.message, error);
+      this.endFor(explainSocketError(this.phase, error, this.options, socket));
     });
     socket.on('close', () => {
-      this.fail(this.failureKind(), 'closed by the server');
+      this.endFor(explainClose(this.phase, this.options));
     });
   }
 
   /**
    * Sends a request. `onReply` is called in wire order with the error code (0 = success) and the
-   * reader that stands at the body; `onEnd` instead of it, if the connection ends before.
+   * reader that stands at the body; `onEnd` instead of it, with a TransientError, if the connection
+   * ends before.
    */
   request(
     encode: (xid: number) => Buffer,
     onReply: (error: number, body: JuteReader) => void,
     onEnd?: (error: Error) => void,
   ): void {
-    if (this.phase !== 'ready') {
-      onEnd?.(new TransientError(`${this.name}: no session`));
-      return;
-    }
-    this.lastXid = this.lastXid >= 0x7fff_ffff ? 1 : this.lastXid + 1;
-    const now = performance.now();
-    if (this.pendingHead === this.pending.length) this.progressAt = now;
-    this.pending.push({ xid: this.lastXid, onReply, onEnd });
-    this.write(encode(this.lastXid));
+    if (this.phase === 'ready') this.send(encode, onReply, onEnd);
+    else onEnd?.(new TransientError(`${this.name}: no session`));
   }
 
   /** Ends the session on the server and the connection; resolves when the socket is closed. */
@@ -132,23 +129,19 @@ export class Connection {
     return `zookeeper ${candidate.server === key ? key : `${candidate.server} (${key})`}`;
   }
 
-  private failureKind(): ConnectionEnd['kind'] {
-    switch (this.phase) {
-      case 'idle':
-      case 'dialling':
-        return 'unreachable';
-      case 'handshaking':
-        return 'refused';
-      case 'ready':
-        return 'lost';
-      case 'closing':
-      case 'ended':
-        return 'closed';
-    }
+  private send(
+    encode: (xid: number) => Buffer,
+    onReply: (error: number, body: JuteReader) => void,
+    onEnd?: (error: Error) => void,
+  ): void {
+    this.lastXid = this.lastXid >= 0x7fff_ffff ? 1 : this.lastXid + 1;
+    if (this.pending.isEmpty) this.liveness.progressed(performance.now());
+    this.pending.add({ xid: this.lastXid, onReply, onEnd });
+    this.write(encode(this.lastXid));
   }
 
-  private onConnect(): void {
-    if (this.phase !== 'dialling') return;
+  private onOpen(): void {
+    if (this.phase !== 'dialling' && this.phase !== 'securing') return;
     this.phase = 'handshaking';
     this.write(
       encodeConnectRequest({
@@ -159,28 +152,40 @@ export class Connection {
   }
 
   private onData(chunk: Buffer): void {
-    this.receivedAt = performance.now();
+    const now = performance.now();
+    this.liveness.received(now);
+    if (this.phase === 'handshaking' && this.isTlsAnswer(chunk)) {
+      this.fail('refused', 'it speaks TLS on this port, and TLS is not configured');
+      return;
+    }
     try {
       this.frames.push(chunk, (content) => {
-        this.onFrame(content);
+        this.onFrame(content, now);
       });
-      if (this.frames.isMidFrame) this.progressAt = this.receivedAt;
+      if (this.frames.isMidFrame) this.liveness.progressed(now);
     } catch (error) {
-      const kind = error instanceof ProtocolError ? 'protocol' : 'defect';
-      this.end({ kind, error: error instanceof Error ? error : new Error(String(error)) });
+      this.end(
+        error instanceof ProtocolError
+          ? { kind: 'protocol', error: new ProtocolError(`${this.name}: ${error.message}`) }
+          : { kind: 'defect', error: error instanceof Error ? error : new Error(String(error)) },
+      );
     }
   }
 
-  private onFrame(content: Buffer): void {
+  private isTlsAnswer(chunk: Buffer): boolean {
+    return this.options.credentials.tls === undefined && isTlsRecord(chunk);
+  }
+
+  private onFrame(content: Buffer, now: number): void {
     if (this.phase === 'handshaking') {
       this.onConnectResponse(content);
       return;
     }
-    if (this.phase !== 'ready') return;
+    if (this.phase !== 'ready' && this.phase !== 'authenticating') return;
     const reader = new JuteReader(content);
     const { xid, zxid, error } = decodeReplyHeader(reader);
     if (xid === xids.event) {
-      this.progressAt = this.receivedAt;
+      this.liveness.progressed(now);
       const { type, path } = decodeEvent(reader);
       this.handlers.event(type, path);
       return;
@@ -189,8 +194,11 @@ export class Connection {
     if (xid === xids.ping) {
       this.handlers.pong();
     } else if (xid === xids.auth) {
-      if (error !== 0) this.fail('refused', `digest credential: ${describeErrorCode(error)}`);
+      if (error !== 0) {
+        this.fail('refused', `the digest credential is not accepted: ${describeErrorCode(error)}`);
+      }
     } else {
+      this.liveness.progressed(now);
       this.onReply(xid, error, reader);
     }
   }
@@ -201,44 +209,58 @@ export class Connection {
       this.fail('refused', 'the server granted no session');
       return;
     }
+    this.liveness = this.livenessFor(sessionTimeoutMs);
+    const { digest, sasl } = this.options.credentials;
+    if (digest !== undefined) this.write(encodeDigestAuth(digest));
+    if (sasl === undefined) {
+      this.becomeReady(sessionTimeoutMs);
+      return;
+    }
+    this.phase = 'authenticating';
+    authenticate(
+      sasl,
+      (token, onReply) => {
+        this.send(
+          (xid) => encodeSasl(xid, token),
+          (error, body) => {
+            onReply(error, error === errorCodes.ok ? body.buffer() : null);
+          },
+        );
+      },
+      (refusal) => {
+        if (refusal === undefined) this.becomeReady(sessionTimeoutMs);
+        else this.fail('refused', refusal);
+      },
+    );
+  }
+
+  private becomeReady(sessionTimeoutMs: number): void {
     clearTimeout(this.connectTimer);
-    this.sessionTimeoutMs = sessionTimeoutMs;
     this.phase = 'ready';
-    if (this.options.digest !== undefined) this.write(encodeDigestAuth(this.options.digest));
-    this.tickedAt = performance.now();
     this.tickTimer = setInterval(() => {
       this.tick();
-    }, this.tickMs);
+    }, this.liveness.tickMs);
     this.handlers.ready(sessionTimeoutMs);
   }
 
   private onReply(xid: number, error: number, body: JuteReader): void {
-    const pending = this.takePending();
+    const pending = this.pending.take();
     if (pending?.xid !== xid) {
-      throw new ProtocolError(
-        `${this.name}: a reply to request ${xid}, expected ${pending?.xid ?? 'none'}`,
-      );
+      throw new ProtocolError(`a reply to request ${xid}, expected ${pending?.xid ?? 'none'}`);
     }
-    this.progressAt = this.receivedAt;
-    if (isSessionOver(error)) {
-      const reason = new TransientError(`${this.name}: ${describeErrorCode(error)}`);
-      pending.onEnd?.(reason);
-      this.end({ kind: 'lost', error: reason });
+    if (this.phase === 'ready' && isSessionOver(error)) {
+      const { kind, reason } = explainSessionOver(error, this.options);
+      pending.onEnd?.(new TransientError(`${this.name}: ${reason}`));
+      this.fail(kind, reason);
       return;
     }
-    pending.onReply(error, body);
-  }
-
-  /** First in, first out, without moving the rest each time. */
-  private takePending(): Pending | undefined {
-    const taken = this.pending[this.pendingHead];
-    if (taken === undefined) return undefined;
-    this.pendingHead += 1;
-    if (this.pendingHead === this.pending.length || this.pendingHead > 1_024) {
-      this.pending.splice(0, this.pendingHead);
-      this.pendingHead = 0;
+    try {
+      pending.onReply(error, body);
+    } catch (failure) {
+      // It waits no more, so the end of the connection would not reach it.
+      pending.onEnd?.(new TransientError(`${this.name}: ${messageOf(failure)}`));
+      throw failure;
     }
-    return taken;
   }
 
   private isForward(zxid: bigint): boolean {
@@ -251,45 +273,29 @@ export class Connection {
     return true;
   }
 
-  private get pingMs(): number {
-    return Math.min(this.sessionTimeoutMs / 3, confirmIntervalMs);
-  }
-
-  private get tickMs(): number {
-    return Math.max(5, Math.floor(this.pingMs / 4));
+  private livenessFor(sessionTimeoutMs: number): Liveness {
+    const requestTimeoutMs =
+      this.options.requestTimeoutMs ?? Math.max(30_000, 2 * sessionTimeoutMs);
+    return new Liveness(sessionTimeoutMs, requestTimeoutMs, performance.now());
   }
 
   private tick(): void {
-    const now = performance.now();
-    const isLate = now - this.tickedAt > 2 * this.tickMs;
-    this.tickedAt = now;
-    if (now - this.sentAt >= this.pingMs - this.tickMs) {
-      this.write(encodeBare(xids.ping, opcodes.ping));
-    }
-    // After a stall of our own, what has arrived is still unread: judge at the next tick.
-    if (isLate) return;
-    const silentMs = now - this.receivedAt;
-    if (silentMs > (this.sessionTimeoutMs * 2) / 3) {
-      this.fail('lost', `nothing received for ${Math.round(silentMs)} ms`);
-    } else if (
-      this.pending.length > this.pendingHead &&
-      now - this.progressAt > this.requestTimeoutMs
-    ) {
-      this.fail('lost', `a request was not answered within ${this.requestTimeoutMs} ms`);
-    }
-  }
-
-  private get requestTimeoutMs(): number {
-    return this.options.requestTimeoutMs ?? Math.max(30_000, 2 * this.sessionTimeoutMs);
+    const { isPingDue, failure } = this.liveness.look(performance.now(), !this.pending.isEmpty);
+    if (isPingDue) this.write(encodeBare(xids.ping, opcodes.ping));
+    if (failure !== undefined) this.fail('lost', failure);
   }
 
   private write(frame: Buffer): void {
-    this.sentAt = performance.now();
     this.socket?.write(frame);
   }
 
-  private fail(kind: ConnectionEnd['kind'], reason: string, cause?: Error): void {
-    this.end({ kind, error: new TransientError(`${this.name}: ${reason}`, { cause }) });
+  private endFor({ kind, reason, cause, mayBeBehind }: Explanation): void {
+    const error = new TransientError(`${this.name}: ${reason}`, { cause });
+    this.end({ kind, error, ...(mayBeBehind === undefined ? {} : { mayBeBehind }) });
+  }
+
+  private fail(kind: ConnectionEnd['kind'], reason: string): void {
+    this.endFor({ kind, reason });
   }
 
   private end(end: ConnectionEnd): void {
@@ -298,10 +304,11 @@ export class Connection {
     this.phase = 'ended';
     this.clearTimers();
     this.socket?.destroy();
-    for (const pending of this.pending.splice(0).slice(this.pendingHead)) {
-      pending.onEnd?.(end.error);
-    }
-    this.pendingHead = 0;
+    const reason =
+      end.error instanceof TransientError
+        ? end.error
+        : new TransientError(messageOf(end.error), { cause: end.error });
+    for (const pending of this.pending.drain()) pending.onEnd?.(reason);
     this.handlers.ended(isExpected ? { kind: 'closed', error: end.error } : end);
   }
 
@@ -311,23 +318,14 @@ export class Connection {
   }
 }
 
-/** The longest time between two pings, so that the view is confirmed every few seconds. */
-const confirmIntervalMs = 3_000;
-
-interface Pending {
-  readonly xid: number;
-  readonly onReply: (error: number, body: JuteReader) => void;
-  readonly onEnd: ((error: Error) => void) | undefined;
-}
-
 export interface ConnectionOptions {
   readonly candidate: Candidate;
   /** Asked for; the server may grant another. */
   readonly sessionTimeoutMs: number;
-  /** From the dial to the granted session. */
+  /** From the dial to the granted session, TLS and SASL included. */
   readonly connectTimeoutMs: number;
-  /** `user:password`, a secret. */
-  readonly digest: string | undefined;
+  /** Read for this dial. */
+  readonly credentials: Credentials;
   /** A server behind this transaction is refused. 0 accepts any. */
   readonly lastZxid: bigint;
   /** How long a request may wait while nothing but pings is answered. */
@@ -340,17 +338,20 @@ export interface ConnectionOptions {
 export interface ConnectionEnd {
   /**
    * `unreachable`: no TCP connection, or no session in time; `refused`: closed instead of granting
-   * a session, or the credential was refused; `stale`: the server is behind what we have seen;
+   * a session, or TLS, a certificate or a credential was not accepted, by either side; `stale`: the
+   * server is behind what we have seen;
    * `lost`: the session or the connection broke; `protocol`: the peer does not speak ZooKeeper;
    * `closed`: by us; `defect`: a handler threw.
    */
   readonly kind: 'unreachable' | 'refused' | 'stale' | 'lost' | 'protocol' | 'closed' | 'defect';
   /** Names the server; carries no secret. */
   readonly error: Error;
+  /** Refused without a word: perhaps because the server is behind what we have seen. */
+  readonly mayBeBehind?: boolean;
 }
 
 export interface ConnectionHandlers {
-  /** The session is granted (and the credential sent): requests can be made. */
+  /** The session is granted, a digest credential sent and SASL done: requests can be made. */
   ready(sessionTimeoutMs: number): void;
   /** A watch event, path as the server knows it. */
   event(type: number, path: string): void;

@@ -1,9 +1,10 @@
 import type { Logger } from 'pino';
 import { TransientError, messageOf } from '../../../common/errors.ts';
 import { sleep } from '../../../common/sleep.ts';
-import { readCredentials } from './access.ts';
+import { AccessFiles } from './access.ts';
 import type { Credentials } from './access.ts';
 import { Backoff } from './backoff.ts';
+import type { BackoffOptions } from './backoff.ts';
 import { OneShotWatcher } from './one-shot-watcher.ts';
 import { normalizeChroot } from './paths.ts';
 import { PersistentWatcher } from './persistent-watcher.ts';
@@ -42,7 +43,7 @@ export interface TreeReport {
 /** What tests change. */
 export interface DriverTuning {
   readonly timing: Timing;
-  readonly backoff: { readonly minMs: number; readonly maxMs: number };
+  readonly backoff: BackoffOptions;
   /** How long a server is remembered not to know addWatch. */
   readonly oldServerMemoryMs: number;
   /** See ZxidFloor. */
@@ -53,7 +54,7 @@ export interface DriverTuning {
 export function tuningFor(sessionTimeoutMs: number): DriverTuning {
   return {
     timing: timingFor(sessionTimeoutMs),
-    backoff: { minMs: 50, maxMs: 10_000 },
+    backoff: { minMs: 50, maxMs: 10_000, random: Math.random },
     oldServerMemoryMs: 60 * 60_000,
     zxidToleranceMs: Math.max(120_000, 4 * sessionTimeoutMs),
   };
@@ -87,6 +88,7 @@ export class TreeDriver implements TreeWatcher {
   private readonly log: Logger;
   private readonly tuning: DriverTuning;
   private readonly servers: ServerList;
+  private readonly access: AccessFiles;
   private readonly backoff: Backoff;
   private readonly floor: ZxidFloor;
   /** When an address was found to be too old for addWatch. */
@@ -100,7 +102,8 @@ export class TreeDriver implements TreeWatcher {
     this.log = log;
     this.tuning = tuning;
     this.servers = new ServerList(target.servers);
-    this.backoff = new Backoff({ ...tuning.backoff, random: Math.random });
+    this.access = new AccessFiles(target.access, log);
+    this.backoff = new Backoff(tuning.backoff);
     this.floor = new ZxidFloor(tuning.zxidToleranceMs);
   }
 
@@ -113,7 +116,9 @@ export class TreeDriver implements TreeWatcher {
       const reason = await this.attempt(interest, deliver, signal);
       if (reason === undefined) return;
       deliver({ kind: 'lost', reason });
-      await sleep(this.backoff.next(), signal);
+      const delayMs = this.backoff.next();
+      this.log.debug({ delayMs }, 'zookeeper: waiting before the next attempt');
+      await sleep(delayMs, signal);
     }
   }
 
@@ -139,12 +144,14 @@ export class TreeDriver implements TreeWatcher {
     let candidate: Candidate | undefined;
     let credentials: Credentials | undefined;
     try {
+      credentials = await unlessAborted(this.access.read(), signal);
       candidate = await unlessAborted(this.servers.next(), signal);
-      credentials = await unlessAborted(readCredentials(this.target.access), signal);
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
-      this.log.warn({ reason: messageOf(error) }, 'zookeeper: no server to dial');
-      return messageOf(error);
+      const what = credentials === undefined ? 'access files' : 'servers';
+      const reason = `zookeeper: ${what} cannot be used: ${messageOf(error)}`;
+      this.log.warn({ reason }, 'zookeeper cannot be dialled');
+      return reason;
     }
     if (candidate === undefined || credentials === undefined) return undefined;
     const context: LifeContext = {
@@ -152,13 +159,21 @@ export class TreeDriver implements TreeWatcher {
       credentials,
     };
     let end = await this.live(context, this.driverFor(candidate), signal);
-    if (end.kind === 'unsupported') {
+    if (end.kind === 'unsupported' && this.needsModernServer) {
+      end = { kind: 'over', cause: 'refused', error: tooOld(candidate) };
+    } else if (end.kind === 'unsupported') {
       this.oldServers.set(keyOf(candidate), performance.now());
       const { server } = candidate;
       this.log.info({ server }, 'zookeeper server is older than 3.6: using one-shot watches');
       end = await this.live(context, 'one-shot', signal);
     }
     return this.judge(candidate, end);
+  }
+
+  /** The driver for old servers speaks neither TLS nor SASL, and plain text is no substitute. */
+  private get needsModernServer(): boolean {
+    const { isTls, saslFile } = this.target.access;
+    return isTls || saslFile !== undefined;
   }
 
   private async live(
@@ -236,14 +251,21 @@ export class TreeDriver implements TreeWatcher {
         const reason = messageOf(end.error);
         this.report.disconnected?.(server, end.cause);
         this.log.warn({ server, cause: end.cause, reason }, 'zookeeper lost');
-        const isRefusal = end.cause === 'refused' || end.cause === 'stale';
-        if (isRefusal && this.floor.refused(performance.now())) {
+        const isBehind = end.cause === 'stale' || end.mayBeBehind === true;
+        if (isBehind && this.floor.refused(performance.now())) {
           this.log.warn('zookeeper: all servers are behind what was seen: following them anyway');
         }
         return reason;
       }
     }
   }
+}
+
+function tooOld(candidate: Candidate): TransientError {
+  const { server } = candidate;
+  return new TransientError(
+    `zookeeper ${server}: the server is older than 3.6 (it does not know addWatch): TLS and SASL need ZooKeeper 3.6 or later`,
+  );
 }
 
 /** Undefined when the signal aborts first; what comes of the promise then is of no interest. */

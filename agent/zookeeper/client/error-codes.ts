@@ -6,6 +6,8 @@ export const errorCodes = {
   unimplemented: -6,
   noNode: -101,
   noAuth: -102,
+  authFailed: -115,
+  saslRequired: -124,
 } as const;
 
 const names: ReadonlyMap<number, string> = new Map([

@@ -1,10 +1,11 @@
-import { TransientError } from '../../../common/errors.ts';
+import { TransientError, messageOf } from '../../../common/errors.ts';
 import { CagedClient } from './caged-client.ts';
 import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';
 import { OneShotTree } from './one-shot-tree.ts';
 import { PathQueue } from './path-queue.ts';
 import { toServerPath, fromServerPath } from './paths.ts';
-import { answerSingly, askOnce, findMissing, sync } from './requests.ts';
+import { answerSingly, findMissing, sync } from './requests.ts';
+import { SideConnection } from './side-connection.ts';
 import type { Connection } from './connection.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { connectionOptions } from './watch-life.ts';
@@ -13,6 +14,8 @@ import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
 const readsInFlightMax = 16;
 const recheckedPathsMax = 100;
 const probeIntervalMaxMs = 3_000;
+/** Questions come in bursts. */
+const sideIdleMs = 2_000;
 
 /**
  * The view of a server before 3.6: one-shot watches through node-zookeeper-client.
@@ -24,7 +27,7 @@ const probeIntervalMaxMs = 3_000;
  * The library is caged (caged-client.ts) and supervised: a probe of our own shows that the server
  * still answers (and keeps the session alive while only events arrive); anything odd ends this life.
  * What the library cannot do, a short connection of our own does to the same server: `sync` before
- * the first read, and `missing`.
+ * the first read, `missing` and `ask`.
  */
 export class OneShotWatcher implements WatchLife {
   private readonly context: LifeContext;
@@ -32,7 +35,7 @@ export class OneShotWatcher implements WatchLife {
   private readonly tree: OneShotTree;
   private readonly reads: PathQueue;
   private readonly over = Promise.withResolvers<undefined>();
-  private readonly stopping = new AbortController();
+  private readonly side = new SideConnection(sideIdleMs);
   private failure: Error | undefined;
   private defect: Error | undefined;
   /** Paths whose first reading the snapshot waits for; undefined once it is delivered. */
@@ -94,29 +97,27 @@ export class OneShotWatcher implements WatchLife {
     const { chroot, report } = this.context;
     const isStopped = (): boolean => signal.aborted;
     const onAbort = (): void => {
-      this.stopping.abort();
+      void this.side.close();
       this.over.resolve(undefined);
     };
     signal.addEventListener('abort', onAbort, { once: true });
     if (isStopped()) onAbort();
     try {
-      const checked = await askOnce(
-        connectionOptions(this.context),
-        this.stopping.signal,
-        (connection) => sync(connection, chroot),
+      const checked = await this.side.use(connectionOptions(this.context), (connection) =>
+        sync(connection, chroot),
       );
       if (isStopped()) return { kind: 'stopped' };
       if (checked.kind === 'failed') {
-        return { kind: 'over', cause: checked.end.kind, error: checked.end.error };
+        const { kind: cause, ...end } = checked.end;
+        return { kind: 'over', cause, ...end };
       }
       report.zxidSeen(checked.highestZxid);
       this.client.open();
       await this.over.promise;
     } finally {
       signal.removeEventListener('abort', onAbort);
-      this.stopping.abort();
       for (const timer of this.timers) clearInterval(timer);
-      await this.client.dispose();
+      await Promise.all([this.side.close(), this.client.dispose()]);
     }
     if (this.defect !== undefined) throw this.defect;
     if (isStopped() || this.failure === undefined) return { kind: 'stopped' };
@@ -131,15 +132,13 @@ export class OneShotWatcher implements WatchLife {
     return this.aside((connection) => answerSingly(connection, this.context.chroot, questions));
   }
 
-  /** Asks over a short connection of our own to the same server. */
+  /** Asks over a short connection of our own to the same server. Rejects with TransientError. */
   private async aside<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
-    const outcome = await askOnce(
-      { ...connectionOptions(this.context), lastZxid: 0n },
-      this.stopping.signal,
-      ask,
-    );
+    const options = { ...connectionOptions(this.context), lastZxid: 0n };
+    const outcome = await this.side.use(options, ask);
     if (outcome.kind === 'answered') return outcome.value;
-    throw outcome.end.error;
+    const { error } = outcome.end;
+    throw error instanceof TransientError ? error : new TransientError(messageOf(error));
   }
 
   private start(sessionTimeoutMs: number): void {
@@ -261,7 +260,7 @@ export class OneShotWatcher implements WatchLife {
     this.found = new Map();
     const count = nodes.size;
     const observedAt = performance.now();
-    this.context.deliver({ kind: 'snapshot', nodes, observedAt });
+    this.context.deliver({ kind: 'snapshot', hasParts: false, nodes, observedAt });
     this.context.report.resynced(count, observedAt - this.startedAt);
   }
 

@@ -25,6 +25,8 @@ import {
 const batchesInFlightMax = 4;
 const readsInFlightMax = 256;
 const recheckedPathsMax = 100;
+/** So many found nodes are handed on before the rest is read. */
+const partNodesMin = 200;
 
 /**
  * The view of a server >= 3.6: one persistent recursive watch a root, then a walk.
@@ -95,8 +97,9 @@ export class PersistentWatcher implements WatchLife {
     if (signal.aborted) return { kind: 'stopped' };
     if (this.isUnsupported) return { kind: 'unsupported' };
     if (this.isCurrent) this.context.report.zxidSeen(this.connection.highestZxid);
-    const isOurs = this.failure !== undefined;
-    return { kind: 'over', cause: isOurs ? 'lost' : end.kind, error: this.failure ?? end.error };
+    if (this.failure !== undefined) return { kind: 'over', cause: 'lost', error: this.failure };
+    const { kind: cause, ...rest } = end;
+    return { kind: 'over', cause, ...rest };
   }
 
   missing(paths: readonly string[]): Promise<ReadonlySet<string>> {
@@ -174,10 +177,16 @@ export class PersistentWatcher implements WatchLife {
         this.batchesInFlight -= 1;
         const bytes = body.remaining;
         walk.apply(batch, decodeMultiRead(body, batch.length), bytes);
+        if (walk.nodes.size >= partNodesMin && !walk.isDone) this.deliverPart(walk);
         this.pumpWalk(walk);
       });
     }
     if (walk.isDone) this.finishWalk(walk);
+  }
+
+  private deliverPart(walk: SnapshotWalk): void {
+    const isFirst = walk.taken === 0;
+    this.context.deliver({ kind: 'part', isFirst, nodes: walk.take() });
   }
 
   private multiRead(batch: readonly WalkRead[], onReply: (body: JuteReader) => void): void {
@@ -212,10 +221,10 @@ export class PersistentWatcher implements WatchLife {
     }
     this.isCurrent = true;
     const observedAt = performance.now();
-    const count = walk.nodes.size;
-    deliver({ kind: 'snapshot', nodes: walk.nodes, observedAt });
+    const hasParts = walk.taken > 0;
+    deliver({ kind: 'snapshot', hasParts, nodes: walk.take(), observedAt });
     report.zxidSeen(this.connection.highestZxid);
-    report.resynced(count, observedAt - this.walkStartedAt);
+    report.resynced(walk.taken, observedAt - this.walkStartedAt);
   }
 
   private onEvent(type: number, serverPath: string): void {
@@ -272,6 +281,9 @@ export class PersistentWatcher implements WatchLife {
     }
     this.walk.nodes.delete(path);
     this.walk.unreadable.delete(path);
+    if (this.walk.taken > 0) {
+      this.context.deliver({ kind: 'removed', path, observedAt: performance.now() });
+    }
   }
 
   private noteUnreadable(path: string, error: number): void {

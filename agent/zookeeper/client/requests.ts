@@ -1,6 +1,5 @@
 import { TransientError } from '../../../common/errors.ts';
-import { Connection } from './connection.ts';
-import type { ConnectionEnd, ConnectionOptions } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { describeErrorCode, errorCodes } from './error-codes.ts';
 import { toServerPath } from './paths.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
@@ -145,48 +144,4 @@ function errorOf(connection: Connection, encode: (xid: number) => Buffer): Promi
   return new Promise((resolve, reject) => {
     connection.request(encode, (error) => resolve(error), reject);
   });
-}
-
-/** What came of a connection of its own for a few questions. */
-export type Outcome<T> =
-  | { readonly kind: 'answered'; readonly value: T; readonly highestZxid: bigint }
-  | { readonly kind: 'failed'; readonly end: ConnectionEnd };
-
-/**
- * Opens a connection, asks, and closes it again. An abort counts as a failure of kind `closed`.
- * Rejects only if `ask` rejects with a defect.
- */
-export async function askOnce<T>(
-  options: ConnectionOptions,
-  signal: AbortSignal,
-  ask: (connection: Connection) => Promise<T>,
-): Promise<Outcome<T>> {
-  const ready = Promise.withResolvers<undefined>();
-  const ended = Promise.withResolvers<ConnectionEnd>();
-  const connection = new Connection(options, {
-    ready: () => ready.resolve(undefined),
-    event: () => undefined,
-    pong: () => undefined,
-    ended: (end) => ended.resolve(end),
-  });
-  const onAbort = (): void => void connection.close();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    connection.open();
-    if (signal.aborted) void connection.close();
-    const failed = ended.promise.then((end) => ({ kind: 'failed', end }) as const);
-    const answered = ready.promise.then(async () => {
-      const value = await ask(connection);
-      return { kind: 'answered', value, highestZxid: connection.highestZxid } as const;
-    });
-    return await Promise.race([failed, answered.catch(askingFailed)]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    await connection.close();
-  }
-}
-
-function askingFailed(error: unknown): { readonly kind: 'failed'; readonly end: ConnectionEnd } {
-  if (error instanceof TransientError) return { kind: 'failed', end: { kind: 'lost', error } };
-  throw error;
 }

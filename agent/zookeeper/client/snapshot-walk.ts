@@ -12,8 +12,10 @@ import type { ReadOperation, ReadResult } from './wire.ts';
  * may not be read, or whose read fails in another way, is kept apart in `unreadable`.
  */
 export class SnapshotWalk {
-  /** Wanted nodes found so far. Events that arrive during the walk are applied to it from outside. */
-  readonly nodes = new Map<string, Buffer | null>();
+  /** Wanted nodes found and not taken yet. Events that arrive during the walk are applied to it from outside. */
+  nodes = new Map<string, Buffer | null>();
+  /** How many nodes were taken. */
+  taken = 0;
   /** Error code by path. */
   readonly unreadable = new Map<string, number>();
   private readonly interest: TreeInterest;
@@ -38,6 +40,14 @@ export class SnapshotWalk {
   /** Whether not one read was answered: then the walk says nothing about the tree. */
   get isBlind(): boolean {
     return this.answered === 0 && this.unreadable.size > 0;
+  }
+
+  /** Takes what was found so far, to be handed on. */
+  take(): ReadonlyMap<string, Buffer | null> {
+    const { nodes } = this;
+    this.nodes = new Map();
+    this.taken += nodes.size;
+    return nodes;
   }
 
   /** The next reads, bounded by count, by request bytes and by expected reply bytes; maybe none. */
@@ -123,5 +133,5 @@ export interface WalkLimits {
 const defaultLimits: WalkLimits = {
   operationsMax: 100,
   requestBytesMax: 256 * 1024,
-  replyBytesTarget: 1024 * 1024,
+  replyBytesTarget: 256 * 1024,
 };

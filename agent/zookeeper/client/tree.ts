@@ -7,6 +7,9 @@
  * - then `changed` and `removed` in the order in which the server did them, for every wanted node;
  *   a node created with a whole subtree is reported node by node; intermediate states may be left
  *   out (one-shot watches cannot see them), the final one never;
+ * - a large snapshot comes in parts, so that nobody has to hold it as a whole: `part`s, with nodes
+ *   that were found so far, then `snapshot` with the rest. A `removed` between them takes a node out of
+ *   it again; nothing else is said meanwhile. A `lost` before the `snapshot` ends the attempt;
  * - after each reconnect a whole new `snapshot` (persistent watches are not replayed), never
  *   removals guessed from a lost session;
  * - `lost` whenever the view may be behind (no connection, no answer, no permission);
@@ -37,8 +40,17 @@ export interface TreeInterest {
 /** Times are `performance.now()` milliseconds. */
 export type TreeEvent =
   | {
+      readonly kind: 'part';
+      /** Whether a new snapshot begins with it. */
+      readonly isFirst: boolean;
+      /** As in `snapshot`. */
+      readonly nodes: ReadonlyMap<string, Buffer | null>;
+    }
+  | {
       readonly kind: 'snapshot';
-      /** Wanted nodes by path; null = no data wanted or none there. */
+      /** Whether parts of it have come before. */
+      readonly hasParts: boolean;
+      /** Wanted nodes by path that were in no part; null = no data wanted or none there. */
       readonly nodes: ReadonlyMap<string, Buffer | null>;
       readonly observedAt: number;
     }

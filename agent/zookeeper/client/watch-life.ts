@@ -28,6 +28,8 @@ export type LifeEnd =
       readonly kind: 'over';
       readonly cause: ConnectionEnd['kind'];
       readonly error: Error;
+      /** See ConnectionEnd. */
+      readonly mayBeBehind?: boolean;
     };
 
 /** What a life is given. */
@@ -88,7 +90,7 @@ export function connectionOptions(context: LifeContext): ConnectionOptions {
     connectTimeoutMs: timing.connectTimeoutMs,
     requestTimeoutMs: timing.requestTimeoutMs,
     closeTimeoutMs: timing.closeTimeoutMs,
-    digest: credentials.digest,
+    credentials,
     lastZxid,
   };
 }

@@ -16,6 +16,7 @@ export const opcodes = {
   getChildren2: 12,
   multiRead: 22,
   auth: 100,
+  sasl: 102,
   addWatch: 106,
   closeSession: -11,
 } as const;
@@ -111,6 +112,11 @@ export function encodeDigestAuth(credential: string): Buffer {
     .text('digest')
     .buffer(Buffer.from(credential))
     .frame();
+}
+
+/** One step of SASL; the body of the reply is the server's token. */
+export function encodeSasl(xid: number, token: Buffer): Buffer {
+  return new JuteWriter().int(xid).int(opcodes.sasl).buffer(token).frame();
 }
 
 /** `sync`. */

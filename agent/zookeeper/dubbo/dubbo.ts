@@ -1,19 +1,17 @@
-import type { Instance, InstanceStatus, ServiceKey } from '../../../common/instance.ts';
-import {
-  escapeIdPart,
-  isIdInBounds,
-  isPort,
-  normalizeAddress,
-  pickLabels,
-  usableLabelKeys,
-  weightOf,
-} from '../convert.ts';
-import type { DubboUrl } from './dubbo-url.ts';
-import { decodeNodeName, parseDubboUrl } from './dubbo-url.ts';
+import { normalizeAddress, usableLabelKeys } from '../convert.ts';
+import { nodeName, parentPath } from '../client/paths.ts';
+import { isDubboRecord, readCurator } from '../curator.ts';
+import type { Want } from '../client/tree.ts';
 import type { DropReason, NodeReading, Reading } from '../reading.ts';
 import { isBelow, offsetBelow, wantNothing } from '../reading.ts';
 import type { Sharing } from '../sharing.ts';
-import type { Want } from '../client/tree.ts';
+import { dubboContext, dubboInstance, protocolsOf } from './dubbo-instance.ts';
+import type { DubboContext } from './dubbo-instance.ts';
+import type { DubboUrl } from './dubbo-url.ts';
+import { decodeNodeName, parseDubboUrl } from './dubbo-url.ts';
+import type { RecordContext } from './applications/record.ts';
+import { readRegistration } from './registration-node.ts';
+import { configName, isRule, readRule, ruleCategories, wantOfRule } from './rule-nodes.ts';
 
 /**
  * Dubbo's interface-level registry, all generations: `/<root>/<interface>/providers/<leaf>`, where
@@ -21,20 +19,36 @@ import type { Want } from '../client/tree.ts';
  * name: simplified URLs do not carry it, and the URL's path may differ. Group, version, protocol and
  * address stand in the leaf alone, so one directory mixes them all.
  *
- * An endpoint is (root, interface, group, version, protocol, host, port). Several leaves can name
- * the same endpoint (a crashed provider's leaf outlives it until its session ends, while the
- * restarted one has registered anew): all give the same id, and the newest describes it.
+ * An endpoint is (interface, group, version, protocol, host, port). Several leaves can name the same
+ * endpoint (a crashed provider's leaf outlives it until its session ends, while the restarted one has
+ * registered anew; a provider registers below two roots): all give the same id, and the newest describes it.
+ *
+ * A registry with a group of its own has everything below that root: the interfaces and, beside them, the
+ * application-level registrations of Dubbo 3, `/<root>/<application>/<ip>:<port>`. What a name is, nobody
+ * can tell from outside, so below such a root every name is listed. Below `/dubbo` (and `/`, which is one or the
+ * other below a chroot) that is done only for names that are no package and class: one more read for each
+ * of 20,000 interfaces is paid for nothing where applications register below `/services`.
  */
 export interface DubboOptions {
   readonly roots: readonly string[];
   /** Interfaces that are Dubbo's own and never shown. */
   readonly hiddenInterfaces: readonly string[];
-  /** URL parameters that become labels under their own names. */
+  /** URL parameters that become labels under their own names, beside the tag, which always does. */
   readonly labelKeys: readonly string[];
+  /** Metadata of application-level registrations that becomes labels. */
+  readonly metadataLabelKeys: readonly string[];
+  /** Region by zone. */
+  readonly zones: Readonly<Record<string, string>>;
 }
 
+/** Roots that hold interfaces only, as a rule. */
+const usualRoots: ReadonlySet<string> = new Set(['/dubbo', '/']);
 /** Siblings of the interfaces under a root. */
-const reservedNames: ReadonlySet<string> = new Set(['config', 'metadata', 'mapping']);
+const reservedNames: ReadonlySet<string> = new Set(['metadata', 'mapping', 'zookeeper']);
+const className = /^[\w$]+(?:\.[\w$]+)+$/;
+const instanceName = /:\d{1,5}$/;
+/** No date in milliseconds after 1973 is smaller, none in seconds before the year 5138 larger. */
+const secondsMax = 1e11;
 /** Schemes of leaves that are no provider; every other scheme is one. */
 const otherSchemes: ReadonlySet<string> = new Set([
   'absent',
@@ -51,32 +65,31 @@ const otherSchemes: ReadonlySet<string> = new Set([
   'service-discovery-registry',
   'tag',
 ]);
-const ownKeys = [
-  'category',
-  'disabled',
-  'enabled',
-  'ext.protocol',
-  'group',
-  'timestamp',
-  'version',
-  'weight',
-];
-const protocolPattern = /^[a-z][a-z0-9+.-]{0,31}$/;
 
 const wantChildren: Want = { node: false, data: false, children: true };
-const wantProviders: Want = { node: false, data: false, children: ['providers'] };
+const wantInterface: Want = {
+  node: false,
+  data: false,
+  children: [...ruleCategories, 'providers'],
+};
 const wantLeaf: Want = { node: true, data: false, children: false };
+const wantInstance: Want = { node: true, data: true, children: false };
 
 /** The reading of the interface-level registry. */
 export function createDubboReading(options: DubboOptions, sharing: Sharing): Reading {
   const { roots } = options;
   const hidden = new Set(options.hiddenInterfaces);
-  const labelKeys = usableLabelKeys(options.labelKeys);
-  const wantedKeys = new Set([...ownKeys, ...labelKeys]);
-  const services = new Services(sharing);
+  const context = dubboContext(options.labelKeys, sharing);
+  const records: RecordContext = {
+    labelKeys: usableLabelKeys(options.metadataLabelKeys),
+    zones: options.zones,
+    sharing,
+  };
 
-  const isInterface = (name: string): boolean =>
-    !reservedNames.has(name) && !hidden.has(decodeNodeName(name) ?? name);
+  const wantOfName = (root: string, name: string): Want => {
+    if (reservedNames.has(name) || hidden.has(decodeNodeName(name) ?? name)) return wantNothing;
+    return name === configName || mayBeApplication(root, name) ? wantChildren : wantInterface;
+  };
 
   return {
     roots,
@@ -85,141 +98,104 @@ export function createDubboReading(options: DubboOptions, sharing: Sharing): Rea
       if (root === undefined) return roots.includes(path) ? wantChildren : wantNothing;
       const start = offsetBelow(root);
       const first = path.indexOf('/', start);
-      if (first < 0) return isInterface(path.slice(start)) ? wantProviders : wantNothing;
-      if (!path.startsWith('providers', first + 1)) return wantNothing;
+      const name = first < 0 ? path.slice(start) : path.slice(start, first);
+      const wanted = wantOfName(root, name);
+      if (first < 0 || wanted === wantNothing) return wanted;
+      if (name === configName || !path.startsWith('providers', first + 1)) {
+        const mayBeInstance = wanted === wantChildren && name !== configName;
+        if (mayBeInstance && isInstancePath(path, first)) return wantInstance;
+        return wantOfRule(path.slice(start).split('/'));
+      }
       const afterProviders = first + 1 + 'providers'.length;
-      if (!isInterface(path.slice(start, first))) return wantNothing;
       if (path.length === afterProviders) return wantChildren;
       const isLeaf = path[afterProviders] === '/' && !path.includes('/', afterProviders + 1);
       return isLeaf ? wantLeaf : wantNothing;
     },
-    read(path) {
+    read(path, data) {
       const root = roots.find((candidate) => isBelow(candidate, path)) ?? '/';
       const start = offsetBelow(root);
       const first = path.indexOf('/', start);
-      const leafStart = path.lastIndexOf('/') + 1;
-      const dropped = (reason: DropReason): NodeReading => ({
-        kind: 'dropped',
-        reason,
-        record: path.slice(0, leafStart - 1),
-      });
-      const interfaceName = decodeNodeName(path.slice(start, first));
-      if (interfaceName === undefined || interfaceName === '') return dropped('name');
-      const url = parseDubboUrl(path.slice(leafStart), wantedKeys);
-      if (url === undefined) return dropped('url');
-      if (!isProvider(url)) return { kind: 'ignored', what: 'not-a-provider' };
-      const instance = toInstance(url, { root, interfaceName, labelKeys, sharing, services });
-      if (typeof instance === 'string') return dropped(instance);
-      return { kind: 'endpoint', instance, order: timestampOf(url) };
+      const name = path.slice(start, first);
+      if (name === configName || !path.startsWith('providers/', first + 1)) {
+        const parts = path.slice(start).split('/');
+        if (isRule(parts)) return readRule(parts, data, root, parentPath(path));
+        return readInstanceNode(path, data, records);
+      }
+      const said = readProvider(root, name, nodeName(path), context);
+      if (typeof said !== 'string') return said;
+      return { kind: 'dropped', reason: said, record: parentPath(path) };
     },
   };
 }
 
-/** Where a leaf stands. */
-interface Place {
-  readonly root: string;
-  readonly interfaceName: string;
-}
-
-interface Context extends Place {
-  readonly labelKeys: readonly string[];
-  readonly sharing: Sharing;
-  readonly services: Services;
-}
-
-/** A service, and how the ids of its endpoints begin. */
-interface DescribedService extends Place {
-  readonly service: ServiceKey;
-  readonly idPrefix: string;
-}
-
-/** Services by their parts. The last one is remembered: a snapshot brings leaves directory by directory. */
-class Services {
-  private readonly sharing: Sharing;
-  private last: DescribedService | undefined;
-
-  constructor(sharing: Sharing) {
-    this.sharing = sharing;
-  }
-
-  describe(place: Place, group: string, version: string): DescribedService {
-    const { last } = this;
-    const isSame =
-      last?.interfaceName === place.interfaceName &&
-      last.service.group === group &&
-      last.service.version === version &&
-      last.root === place.root;
-    if (isSame) return last;
-    const service = this.sharing.dubbo(place.interfaceName, group, version);
-    const text = [service.name, service.group, service.version].map(escapeIdPart).join(':');
-    const idPrefix = `dubbo:${place.root === '/' ? '' : place.root}/${text}:`;
-    const described = { root: place.root, interfaceName: service.name, service, idPrefix };
-    this.last = described;
-    return described;
-  }
-}
-
-function toInstance(url: DubboUrl, context: Context): Instance | DropReason {
-  const { labelKeys, sharing } = context;
-  const { parameters, port } = url;
-  const address = normalizeAddress(url.host);
+/** What a leaf below the interface of this node name says; or why it cannot be understood. */
+function readProvider(
+  root: string,
+  directoryName: string,
+  leafName: string,
+  context: DubboContext,
+): NodeReading | DropReason {
+  const interfaceName = decodeNodeName(directoryName);
+  if (interfaceName === undefined || interfaceName === '') return 'name';
+  const url = parseDubboUrl(leafName, context.parameterKeys);
+  if (url === undefined) return 'url';
+  if (!isProvider(url)) return { kind: 'ignored', what: 'not-a-provider' };
+  const address = addressOf(url);
   if (address === undefined) return 'address';
-  if (!isPort(port)) return 'port';
-  const { service, idPrefix } = context.services.describe(
+  const { parameters, port } = url;
+  const said = dubboInstance(
+    {
+      root,
+      interfaceName,
+      group: parameters.get('group') ?? '',
+      version: parameters.get('version') ?? '',
+      protocols: protocolsOf(url.scheme, parameters),
+      address,
+      port,
+      parameters,
+    },
     context,
-    parameters.get('group') ?? '',
-    parameters.get('version') ?? '',
   );
-  const host = address.includes(':') ? `[${address}]` : address;
-  const id = `${idPrefix}${url.scheme}://${host}:${port}`;
-  if (!isIdInBounds(id)) return 'too-long';
-  const weight = weightOf(parameters.get('weight'));
-  return {
-    id,
-    service,
-    address: sharing.text(address),
-    ports: sharing.ports(protocolsOf(url), port),
-    labels: sharing.labels(pickLabels(labelKeys, (key) => parameters.get(key))),
-    locality: '',
-    weight,
-    status: statusOf(parameters),
-  };
+  return typeof said === 'string' ? said : { kind: 'endpoint', ...said, order: timestampOf(url) };
 }
 
-function isProvider(url: DubboUrl): boolean {
-  const category = url.parameters.get('category') ?? '';
-  return !otherSchemes.has(url.scheme) && (category === '' || category === 'providers');
+/** Whether below this name of a root there could be application-level registrations. */
+function mayBeApplication(root: string, name: string): boolean {
+  return !usualRoots.has(root) || !className.test(decodeNodeName(name) ?? '');
 }
 
-/** Its own protocol, and those that the same port speaks besides (`ext.protocol`, Dubbo 3.2+). */
-function protocolsOf(url: DubboUrl): readonly string[] {
-  const others = url.parameters.get('ext.protocol');
-  if (others === undefined) return [url.scheme];
-  const names = others
-    .toLowerCase()
-    .split(',')
-    .map((name) => name.trim());
-  return [...new Set([url.scheme, ...names.filter((name) => protocolPattern.test(name))])];
+/** Whether the path has the form of an application-level registration; `first` is the slash after the name. */
+function isInstancePath(path: string, first: number): boolean {
+  return first >= 0 && path.lastIndexOf('/') === first && instanceName.test(nodeName(path));
+}
+
+function readInstanceNode(path: string, data: Buffer | null, context: RecordContext): NodeReading {
+  const found = readCurator(data);
+  if (found === 'directory') return { kind: 'ignored', what: 'directory' };
+  if (typeof found === 'string') return { kind: 'dropped', reason: found, record: path };
+  if (!isDubboRecord(found)) return { kind: 'ignored', what: 'not-a-provider' };
+  return readRegistration(path, found, context);
 }
 
 /**
- * A consumer's rule: `disabled`, where present, decides alone, else `enabled`; and a weight of zero
- * (or below) takes no traffic. Such a provider is registered and shown, but is no endpoint.
+ * The host; and where it cannot be dialled, the address that the provider gives beside it: Dubbo's own
+ * consumers try that one first wherever they have IPv6.
  */
-function statusOf(parameters: ReadonlyMap<string, string>): InstanceStatus {
-  const disabled = parameters.get('disabled') ?? '';
-  const enabled = parameters.get('enabled') ?? '';
-  const isDisabled = disabled === '' ? enabled !== '' && !isTrue(enabled) : isTrue(disabled);
-  const hasNoWeight = /^(?:-\d+|0+)$/.test(parameters.get('weight') ?? '');
-  return isDisabled || hasNoWeight ? 'OUT_OF_SERVICE' : 'UP';
+function addressOf({ host, parameters }: DubboUrl): string | undefined {
+  const address = normalizeAddress(host);
+  const other = parameters.get('ipv6') ?? '';
+  if (address !== undefined || !other.includes(':')) return address;
+  return normalizeAddress(other);
 }
 
-function isTrue(text: string): boolean {
-  return text.toLowerCase() === 'true';
+function isProvider({ scheme, parameters }: DubboUrl): boolean {
+  const category = parameters.get('category') ?? '';
+  return !otherSchemes.has(scheme) && (category === '' || category === 'providers');
 }
 
-/** When the provider registered, milliseconds since 1970; 0 where the URL does not say. */
-function timestampOf(url: DubboUrl): number {
-  const text = url.parameters.get('timestamp') ?? '';
-  return /^\d{1,15}$/.test(text) ? Number(text) : 0;
+/** When the provider registered, milliseconds since 1970 (Go's writes seconds); 0 where the URL does not say. */
+function timestampOf({ parameters }: DubboUrl): number {
+  const text = parameters.get('timestamp') ?? '';
+  const time = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  return time < secondsMax ? time * 1000 : time;
 }

@@ -3,6 +3,8 @@
  * object (see Sharing): there are few of them for many providers.
  */
 export interface DubboTraits {
+  /** Below which root of Dubbo's it is registered; empty where that is not known. */
+  readonly root: string;
   /** The provider's application; empty when its registration does not say. */
   readonly application: string;
   /** As registered; undefined where it says nothing (Dubbo's default is 100). */

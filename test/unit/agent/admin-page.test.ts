@@ -12,6 +12,8 @@ const source: SourceFacts = {
   hiddenDelayMs: 30_000,
   expired: { count: 0, examples: [] },
   unresolvedHosts: 0,
+  unreadable: 0,
+  ignored: {},
   push: undefined,
 };
 

@@ -29,10 +29,10 @@ class Bench {
     this.outbox.open();
   }
 
-  say(upserts: readonly Instance[], removals: readonly string[] = []): void {
+  say(upserts: readonly Instance[], removals: readonly string[] = [], doubt?: string): void {
     for (const instance of upserts) this.view.upsert(instance);
     for (const id of removals) this.view.remove(id, this.now);
-    this.view.settle(this.now, this.now);
+    this.view.settle(this.now, this.now, doubt);
   }
 
   /** Confirms whatever waits, except these. */
@@ -374,6 +374,46 @@ test('who was asked about what is held, and how it ended, is told', () => {
   );
 });
 
+test('what is said in doubt is held by stricter limits, and no longer than the doubt lasts', () => {
+  const bench = new Bench();
+  bench.say([...many('a', 100)]);
+  const gone = (from: number): string[] =>
+    many('a', 100)
+      .map(({ id }) => id)
+      .slice(from, from + 5);
+  bench.say([], gone(0), 'the ensemble was away');
+  assert.deepStrictEqual(bench.heldIds(), gone(0));
+  assert.match(bench.activations[0] ?? '', /5 of 100 .*; in doubt: the ensemble was away$/);
+  bench.wait(1000);
+  bench.say([], gone(5));
+  assert.deepStrictEqual(bench.confirm(), gone(5));
+  assert.equal(bench.view.heldCount, 5);
+  bench.wait(4000);
+  assert.equal(bench.view.heldCount, 0);
+  assert.equal(Object.keys(bench.statuses()).length, 90);
+});
+
+test('what has been said in doubt and is still to be judged stays in doubt', () => {
+  const bench = new Bench();
+  const all = many('a', 4000);
+  bench.say(all);
+  const ids = all.map(({ id }) => id);
+  bench.say([], ids.slice(0, 1500), 'the ensemble was away');
+  bench.say([], []);
+  while (bench.view.hasDue) bench.view.passDue(bench.now);
+  assert.equal(bench.view.heldCount, 1500);
+});
+
+test('an unconfirmed removal that comes in doubt of a service with nobody else is held', () => {
+  const bench = new Bench();
+  bench.say([...many('a', 1), ...many('b', 50)]);
+  bench.say([], ['a0', 'b0'], 'the ensemble was away');
+  assert.deepStrictEqual(bench.confirm(), ['b0']);
+  assert.deepStrictEqual(bench.heldIds(), ['a0']);
+  bench.say(many('a', 1), [], 'the ensemble was away');
+  assert.equal(bench.view.heldCount, 0);
+});
+
 test('an instance that breaks the limits is left out and counted', () => {
   const bench = new Bench();
   bench.say([instance('a0'), instance('a1', { weight: -1 })]);
@@ -396,7 +436,11 @@ test('after any history and enough time, what is said is what the source says', 
       id: fc.nat(19),
       status: fc.constantFrom('UP', 'UP', 'DOWN', 'OUT_OF_SERVICE'),
     }),
-    fc.record({ kind: fc.constant('remove'), ids: fc.array(fc.nat(19), { maxLength: 10 }) }),
+    fc.record({
+      kind: fc.constant('remove'),
+      ids: fc.array(fc.nat(19), { maxLength: 10 }),
+      doubt: fc.constantFrom(undefined, 'the ensemble was away'),
+    }),
     fc.record({ kind: fc.constant('wait'), ms: fc.nat(3000) }),
     fc.record({ kind: fc.constantFrom('confirm', 'release') }),
   );
@@ -413,7 +457,7 @@ test('after any history and enough time, what is said is what the source says', 
           if (status === 'UP') assert.equal(bench.statuses()[named(step.id)], 'UP');
         } else if (step.kind === 'remove') {
           for (const id of step.ids) source.delete(named(id));
-          bench.say([], step.ids.map(named));
+          bench.say([], step.ids.map(named), step.doubt);
         } else if (step.kind === 'wait') bench.wait(step.ms);
         else if (step.kind === 'release') bench.view.release(bench.now);
         else {

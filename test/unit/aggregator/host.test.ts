@@ -112,15 +112,20 @@ test('the primary port of an application stands under the plain host', () => {
   assert.deepEqual(hosts(), ['a']);
 });
 
-test('a tagged provider stands under its tag only, an application ignores it', () => {
+test('a tagged provider is an endpoint under its tag only, an application ignores it', () => {
   const names = new HostNames(domain);
   const labels = { 'dubbo.tag': ' gray ' };
   const ports = [{ protocol: 'dubbo', number: 20880 }];
   const tagged = instance('i', { service: dubbo('com.example.X'), labels, ports });
-  assert.deepEqual(
-    names.placements(tagged).map((placement) => placement.host),
-    [`gray.com.example.x.dubbo.${domain}`],
-  );
+  const [port] = ports;
+  const plain = `com.example.x.dubbo.${domain}`;
+  assert.deepEqual(names.placements(tagged), [
+    { host: `gray.${plain}`, protocol: 'dubbo', port, isTagged: true },
+    { host: plain, protocol: 'dubbo', port: undefined },
+  ]);
+  assert.deepEqual(new HostNames(domain, { dubboTags: 'label' }).placements(tagged), [
+    { host: plain, protocol: 'dubbo', port },
+  ]);
   const other = instance('i', { service: application('a'), labels });
   assert.deepEqual(
     names.placements(other).map((placement) => placement.host),

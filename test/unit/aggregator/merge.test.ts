@@ -69,6 +69,8 @@ test('what is no endpoint is withheld and counted by why', () => {
     member({ id: '1', status: 'STARTING' }),
     member({ id: '2', status: 'GONE' }),
     member({ id: '3', ports: [] }),
+    { ...member({ id: '11' }), port: undefined },
+    { ...member({ id: '12', status: 'DOWN' }), port: undefined },
     member({ id: '4', address: 'host.example.com' }),
     member({ id: '5', address: '0.0.0.0' }),
     member({ id: '6', address: 'fe80::1%eth0' }),
@@ -82,6 +84,8 @@ test('what is no endpoint is withheld and counted by why', () => {
     STARTING: 1,
     GONE: 1,
     'no-port': 2,
+    tagged: 1,
+    DOWN: 1,
     'not-an-ip': 1,
     'unusable-address': 5,
   });
@@ -212,12 +216,16 @@ test('a locality without a region is none, and the default fills in', () => {
 
 test('names keep what a host cannot say', () => {
   const service = { kind: 'dubbo', name: 'com.example.Demo', group: 'G', version: '1.0' } as const;
-  const named = mergeService(host, [member({ service, labels: { 'dubbo.tag': 'gray' } })]);
-  assert.deepEqual(named.names, {
+  const tagged = member({ service, labels: { 'dubbo.tag': 'gray' } });
+  const names = {
     interface: 'com.example.Demo',
     'tributary.io/group': 'G',
-    'tributary.io/tag': 'gray',
     'tributary.io/version': '1.0',
+  };
+  assert.deepEqual(mergeService(host, [tagged]).names, names);
+  assert.deepEqual(mergeService(host, [{ ...tagged, isTagged: true }]).names, {
+    ...names,
+    'tributary.io/tag': 'gray',
   });
   const plain = mergeService(host, [
     member({ service: { ...service, name: 'com.example.demo', group: '', version: '' } }),

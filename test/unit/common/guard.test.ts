@@ -303,8 +303,107 @@ test('more services than are remembered are looked up again', () => {
   assert.ok(lookups > 10_000 && lookups < 30_000);
 });
 
+const doubt = 'the ensemble was away for 41 s';
+
+test('in doubt, removals are held from the minimum on, whatever the fraction', () => {
+  const guard = new Guard(policy);
+  const up = census({ a: 50, b: 950 });
+  assert.equal(guard.want(removals(4), up, 0, doubt).held.length, 0);
+  const outcome = guard.want(removals(1, 'b'), up, 10, doubt);
+  assert.deepStrictEqual(ids(outcome.held), ['a0', 'a1', 'a2', 'a3', 'b0']);
+  assert.deepStrictEqual(outcome.activations, [
+    {
+      service: '',
+      evidence: `registry: 5 of 1000 UP instances removed within 1 s; in doubt: ${doubt}`,
+    },
+  ]);
+  assert.deepStrictEqual(guard.confirm(['a0'], 'single'), []);
+  assert.equal(tick(guard, 4999).length, 0);
+  assert.equal(tick(guard, 5010).length, 5);
+});
+
+test('without doubt the same passes', () => {
+  const guard = new Guard(policy);
+  const up = census({ a: 50, b: 950 });
+  assert.equal(guard.want(removals(20), up, 0).held.length, 0);
+  assert.equal(guard.want(removals(5, 'b'), up, 2000).held.length, 0);
+});
+
+test('in doubt, all of a small service is held, a part of it is not', () => {
+  const guard = new Guard(policy);
+  const up = census({ a: 2, b: 3, c: 95 });
+  const outcome = guard.want([...removals(2), ...removals(2, 'b')], up, 0, doubt);
+  assert.deepStrictEqual(ids(outcome.held), ['a0', 'a1']);
+  assert.deepStrictEqual(ids(outcome.single), ['b0', 'b1']);
+  assert.deepStrictEqual(
+    guard.held().map(({ service }) => service),
+    ['a'],
+  );
+  guard.confirm(['b0', 'b1'], 'single');
+  const last = guard.want(removals(1, 'b', 2), census({ a: 2, b: 1, c: 95 }), 500, doubt);
+  // With it 5 were lost of the registry within the window.
+  assert.deepStrictEqual(ids(last.held), ['b2']);
+});
+
+test('doubt does not hold demotions', () => {
+  const guard = new Guard(policy);
+  const demotions = removals(6).map((loss): Loss => ({ ...loss, kind: 'demotion' }));
+  assert.equal(guard.want(demotions, census({ a: 8 }), 0, doubt).held.length, 0);
+});
+
+test('what is never held is not held in doubt either', () => {
+  const services = (name: string): object | undefined =>
+    name === 'a' ? { fraction: 1 } : undefined;
+  const guard = new Guard({ ...policy, services });
+  const outcome = guard.want(
+    [...removals(10), ...removals(6, 'b')],
+    census({ a: 10, b: 90 }),
+    0,
+    doubt,
+  );
+  assert.deepStrictEqual(ids(outcome.single), ids(removals(10)));
+  assert.equal(outcome.held.length, 6);
+  const never = new Guard({ ...policy, fraction: 1 });
+  assert.equal(never.want(removals(10), census({ a: 10 }), 0, doubt).held.length, 0);
+});
+
+test('single removals that are not confirmed when doubt arises join what is held, however old they are', () => {
+  const guard = new Guard(policy);
+  const up = census({ a: 50, b: 50 });
+  guard.want(removals(3), up, 0);
+  const outcome = guard.want(removals(5, 'b'), up, 3000, doubt);
+  assert.deepStrictEqual(ids(outcome.held), ['a0', 'a1', 'a2', 'b0', 'b1', 'b2', 'b3', 'b4']);
+});
+
+test('single removals that are said again in doubt are judged anew', () => {
+  const guard = new Guard(policy);
+  const up = census({ a: 100 });
+  assert.equal(guard.want(removals(8), up, 0).single.length, 8);
+  assert.equal(guard.want(removals(8), up, 100).single.length, 0);
+  assert.equal(guard.want(removals(8), up, 3000, doubt).held.length, 8);
+  assert.deepStrictEqual(guard.want(removals(8), up, 3100, doubt), {
+    single: [],
+    held: [],
+    activations: [],
+  });
+});
+
+test('what is held in doubt ends as everything that is held does', () => {
+  const guard = new Guard(policy);
+  guard.want(removals(6), census({ a: 100 }), 0, doubt);
+  guard.back('a0');
+  assert.equal(guard.heldCount, 5);
+  assert.equal(release(guard).length, 5);
+  assert.deepStrictEqual(guard.takeEnded()[0]?.ends, {
+    back: 1,
+    confirmed: 0,
+    time: 0,
+    released: 5,
+  });
+});
+
 type Step =
-  | { readonly kind: 'want'; readonly ids: readonly number[] }
+  | { readonly kind: 'want'; readonly ids: readonly number[]; readonly isDoubted: boolean }
   | { readonly kind: 'back' | 'confirm' | 'mass' | 'refute'; readonly id: number }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'release' }
@@ -312,7 +411,11 @@ type Step =
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    fc.record({ kind: fc.constant('want'), ids: fc.array(fc.nat(29), { maxLength: 12 }) }),
+    fc.record({
+      kind: fc.constant('want'),
+      ids: fc.array(fc.nat(29), { maxLength: 12 }),
+      isDoubted: fc.boolean(),
+    }),
     fc.record({ kind: fc.constantFrom('back', 'confirm', 'mass', 'refute'), id: fc.nat(29) }),
     fc.record({ kind: fc.constant('wait'), ms: fc.nat(2000) }),
     fc.record({ kind: fc.constant('release') }),
@@ -349,7 +452,7 @@ test('whatever happens, every removal finally passes or its instance is back', (
             kind: 'removal',
           }));
           for (const id of wanted) open.add(id);
-          guard.want(losses, counts(), now);
+          guard.want(losses, counts(), now, step.isDoubted ? doubt : undefined);
         } else if (step.kind === 'back') {
           guard.back(String(step.id));
           open.delete(step.id);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { convertRecord } from '../../../../agent/eureka/convert.ts';
-import { localityOf, regionOfZone } from '../../../../agent/eureka/locality.ts';
 import { defaultEurekaOptions } from '../../../../agent/eureka/options.ts';
 import type { PortPolicy } from '../../../../agent/eureka/options.ts';
 import { instanceKey, parseInstanceKey } from '../../../../agent/eureka/record.ts';
@@ -182,56 +181,10 @@ test('a weight is a positive integer or nothing', () => {
   );
 });
 
-test('the region shows in the names of cloud zones only', () => {
-  const zones = {
-    'eu-west-1a': 'eu-west-1',
-    'us-gov-west-1b': 'us-gov-west-1',
-    'us-west-2-lax-1a': 'us-west-2',
-    'ap-southeast-2c': 'ap-southeast-2',
-    'europe-west4-b': 'europe-west4',
-    'us-east-1-wl1-bos-wlz-1': 'us-east-1',
-    'eusc-de-east-1a': 'eusc-de-east-1',
-    'northamerica-northeast1-a': 'northamerica-northeast1',
-    'uksouth-1': 'uksouth',
-    'germanywestcentral-3': 'germanywestcentral',
-    'east-1': undefined,
-    'central2-1': undefined,
-    'westeurope-2': 'westeurope',
-    'eastus2-1': 'eastus2',
-    az1: undefined,
-    'zone-1': undefined,
-    defaultZone: undefined,
-    'eu-west-1': undefined,
-    rack_17: undefined,
-  };
-  for (const [zone, region] of Object.entries(zones))
-    assert.equal(regionOfZone(zone), region, zone);
-});
-
-test('the locality comes from the most explicit source', () => {
-  const locality = (metadata: object, az = ''): string =>
-    localityOf(
-      record({ dataCenter: new Map(az === '' ? [] : [['availability-zone', az]]) }, metadata),
-      options.zones,
-    );
-  assert.equal(locality({ 'istio.locality': 'r/z/s', region: 'x' }), 'r/z/s');
-  assert.equal(locality({ 'istio.locality': 'r//s' }), 'r');
-  assert.equal(locality({ 'istio.locality': '/z', region: 'x' }), 'x');
-  assert.equal(locality({ 'istio.locality': 'a/b/c/d', region: 'x' }), 'x');
-  assert.equal(locality({ region: 'r', zone: 'z', rack: '7' }, 'us-east-1c'), 'r/z/7');
-  assert.equal(locality({ region: 'r', subzone: 's' }), 'r');
-  assert.equal(locality({ zone: 'z' }, 'us-east-1c'), 'us-east-1/us-east-1c');
-  assert.equal(locality({ zone: 'az 1', subzone: 's', rack: '7' }), 'r1/az 1/s');
-  assert.equal(locality({ zone: 'eu-west-1a' }), 'eu-west-1/eu-west-1a');
-  assert.equal(locality({ zone: 'basement' }), '');
-  assert.equal(locality({ zone: 'eu-west-1a' }, 'nowhere'), 'eu-west-1/eu-west-1a');
-  assert.equal(locality({ zone: 'x' }, 'us-west-2-lax-1a'), 'us-west-2/us-west-2-lax-1a');
-  assert.equal(locality({ 'istio.locality': ' r / z ' }), 'r/z');
-  assert.equal(locality({ region: 'r' }), 'r');
-  assert.equal(locality({ region: 'r'.repeat(81), zone: 'az 1' }), 'r1/az 1');
-  assert.equal(locality({ zone: 'null', region: ' ' }), '');
-  assert.equal(locality({ zone: 'a/b' }), '');
-  assert.equal(locality({ zone: 'constructor' }), '');
+test('an availability zone of Amazon is the locality of an instance that says none', () => {
+  const dataCenter = new Map([['availability-zone', 'us-east-1c']]);
+  assert.equal(convert({ dataCenter }, {}).locality, 'us-east-1/us-east-1c');
+  assert.equal(convert({ dataCenter }, { region: 'r', zone: 'z' }).locality, 'r/z');
 });
 
 test('an instance key can be taken apart again', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EndpointTable } from '../../../../agent/zookeeper/endpoints.ts';
+import type { Claim } from '../../../../agent/zookeeper/endpoints.ts';
 import type { NodeReading, Reading } from '../../../../agent/zookeeper/reading.ts';
 import type { Instance } from '../../../../common/instance.ts';
 
@@ -11,7 +12,7 @@ const reading: Reading = {
   read(path, data): NodeReading {
     const text = data?.toString() ?? '';
     if (text === 'bad') return { kind: 'dropped', reason: 'json', record: path };
-    if (text === 'other') return { kind: 'ignored', what: 'dubbo-instance' };
+    if (text === 'other') return { kind: 'ignored', what: 'not-a-provider' };
     if (text === '') return { kind: 'ignored', what: 'directory' };
     const [, , id = '', order = '0'] = path.split('/');
     return { kind: 'endpoint', instance: instance(id, text), order: Number.parseInt(order) };
@@ -29,6 +30,11 @@ function table(): { table: EndpointTable; told: string[] } {
   const observer = {
     dropped: (reason: string, record: string) => told.push(`${reason} ${record}`),
     ignored: (what: string, path: string) => told.push(`${what} ${path}`),
+    counted: () => undefined,
+    fact: () => undefined,
+    factGone: () => undefined,
+    joined: () => undefined,
+    left: () => undefined,
   };
   return { table: new EndpointTable([reading], observer), told };
 }
@@ -39,14 +45,14 @@ test('the newest node describes the endpoint; of two as old always the same one 
   const { table: endpoints } = table();
   endpoints.set('/r/a/2x', data('two-x'));
   endpoints.set('/r/a/1', data('one'));
-  assert.equal(endpoints.current('a')?.address, 'two-x');
+  assert.equal(endpoints.current('a')?.instance.address, 'two-x');
   endpoints.set('/r/a/2y', data('two-y'));
   const { table: others } = table();
   others.set('/r/a/2y', data('two-y'));
   others.set('/r/a/2x', data('two-x'));
-  assert.equal(endpoints.current('a')?.address, others.current('a')?.address);
+  assert.equal(endpoints.current('a')?.instance.address, others.current('a')?.instance.address);
   endpoints.delete('/r/a/2y');
-  assert.equal(endpoints.current('a')?.address, 'two-x');
+  assert.equal(endpoints.current('a')?.instance.address, 'two-x');
 });
 
 test('what a snapshot does not name has gone, unless it is kept', () => {
@@ -67,7 +73,7 @@ test('what a snapshot does not name has gone, unless it is kept', () => {
   for (const node of swept) endpoints.sweep(node);
   assert.deepEqual([...endpoints.takeMarked()], ['d', 'c']);
   assert.equal(endpoints.current('c'), undefined);
-  assert.equal(endpoints.current('b')?.address, 'x');
+  assert.equal(endpoints.current('b')?.instance.address, 'x');
   assert.deepEqual(endpoints.lastPaths('c'), []);
 });
 
@@ -104,10 +110,10 @@ test('unreadable data keeps the last good reading, and is told once', () => {
   const { table: endpoints, told } = table();
   endpoints.set('/r/a/1', data('good'));
   for (const text of ['bad', 'bad', '']) endpoints.set('/r/a/1', data(text));
-  assert.equal(endpoints.current('a')?.address, 'good');
+  assert.equal(endpoints.current('a')?.instance.address, 'good');
   assert.deepEqual(told, ['json /r/a/1', 'json /r/a/1']);
   endpoints.set('/r/a/1', data('better'));
-  assert.equal(endpoints.current('a')?.address, 'better');
+  assert.equal(endpoints.current('a')?.instance.address, 'better');
   endpoints.delete('/r/a/1');
   assert.equal(endpoints.current('a'), undefined);
 });
@@ -127,7 +133,7 @@ test('a node that turns into something else takes its endpoint with it', () => {
   endpoints.set('/r/a/1', data('good'));
   endpoints.set('/r/a/1', data('other'));
   assert.equal(endpoints.current('a'), undefined);
-  assert.deepEqual(told, ['dubbo-instance /r/a/1']);
+  assert.deepEqual(told, ['not-a-provider /r/a/1']);
 });
 
 test('a directory is no record, and told as what it is', () => {
@@ -150,4 +156,108 @@ test('what is remembered of the past is bounded', () => {
   }
   assert.equal(endpoints.lastPaths('a'), undefined);
   assert.deepEqual(endpoints.lastPaths('e0'), ['/r/e0/1']);
+});
+
+/** A table over nodes `/f/<name>`, whose data is a fact, and `/r/...` as above; what its observer was told. */
+function factual(): { table: EndpointTable; told: string[] } {
+  const told: string[] = [];
+  const facts: Reading = {
+    roots: ['/f'],
+    want: () => ({ node: true, data: true, children: true }),
+    read: (path, data) => {
+      if (data?.toString() === 'other') return { kind: 'ignored', what: 'not-a-provider' };
+      if (data?.toString() === 'bad') return { kind: 'dropped', reason: 'json', record: path };
+      return { kind: 'fact', fact: { kind: 'rules', rules: [] } };
+    },
+  };
+  const observer = {
+    dropped: (reason: string, record: string) => told.push(`${reason} ${record}`),
+    ignored: () => undefined,
+    counted: (before = 'nothing', now = 'nothing') => told.push(`${before} -> ${now}`),
+    fact: (_key: string, path: string) => told.push(`fact ${path}`),
+    factGone: () => told.push('fact gone'),
+    joined: ({ id, address }: Instance) => told.push(`joined ${id} ${address}`),
+    left: ({ id, address }: Instance) => told.push(`left ${id} ${address}`),
+  };
+  return { table: new EndpointTable([reading, facts], observer), told };
+}
+
+const claim = (id: string, address: string): Claim => ({
+  instance: instance(id, address),
+  traits: undefined,
+});
+
+test('what is claimed for a node lives as long as the node and the claim', () => {
+  const { table: endpoints } = factual();
+  endpoints.claim('/f/none', [claim('a', 'nobody')]);
+  assert.equal(endpoints.current('a'), undefined);
+  endpoints.set('/f/x', data('1'));
+  endpoints.claim('/f/x', [claim('a', 'one'), claim('b', 'one')]);
+  assert.equal(endpoints.current('a')?.instance.address, 'one');
+  endpoints.claim('/f/x', [claim('b', 'two')]);
+  assert.equal(endpoints.current('a'), undefined);
+  assert.deepEqual(endpoints.lastPaths('a'), []);
+  assert.equal(endpoints.current('b')?.instance.address, 'two');
+  endpoints.set('/f/x', data('2'));
+  assert.equal(endpoints.current('b')?.instance.address, 'two');
+  assert.deepEqual([...endpoints.takeMarked()].sort(), ['a', 'b']);
+  endpoints.delete('/f/x');
+  assert.equal(endpoints.current('b'), undefined);
+  assert.deepEqual(endpoints.lastPaths('b'), ['/f/x']);
+});
+
+test('a node of its own describes an endpoint before what is claimed for another', () => {
+  const { table: endpoints } = factual();
+  endpoints.set('/f/x', data('1'));
+  endpoints.claim('/f/x', [claim('a', 'claimed')]);
+  endpoints.set('/r/a/0', data('own'));
+  assert.equal(endpoints.current('a')?.instance.address, 'own');
+  endpoints.delete('/r/a/0');
+  assert.equal(endpoints.current('a')?.instance.address, 'claimed');
+});
+
+test('a swept node takes its claims along', () => {
+  const { table: endpoints } = factual();
+  endpoints.set('/f/x', data('1'));
+  endpoints.claim('/f/x', [claim('a', 'one')]);
+  endpoints.beginSweep();
+  for (const node of endpoints.swept()) endpoints.sweep(node);
+  assert.equal(endpoints.current('a'), undefined);
+  assert.deepEqual(endpoints.lastPaths('a'), []);
+});
+
+test('facts and own endpoints are told when they come, change and go', () => {
+  const { table: endpoints, told } = factual();
+  endpoints.set('/f/x', data('1'));
+  endpoints.set('/f/x', data('bad'));
+  endpoints.claim('/f/x', [claim('c', 'one')]);
+  endpoints.set('/f/x', data('other'));
+  assert.equal(endpoints.current('c'), undefined);
+  endpoints.delete('/f/x');
+  endpoints.set('/r/a/1', data('one'));
+  endpoints.set('/r/a/1', data('two'));
+  endpoints.delete('/r/a/1');
+  assert.deepEqual(told, [
+    'nothing -> fact',
+    'fact /f/x',
+    'json /f/x',
+    'fact gone',
+    'fact -> not-a-provider',
+    'not-a-provider -> nothing',
+    'joined a one',
+    'left a one',
+    'joined a two',
+    'left a two',
+  ]);
+});
+
+test('endpoints can be looked for and marked', () => {
+  const { table: endpoints } = factual();
+  endpoints.set('/r/a/1', data('one'));
+  endpoints.set('/r/b/1', data('two'));
+  endpoints.takeMarked();
+  const ids = [...endpoints.idsOf(({ instance: { address } }) => address === 'two')];
+  assert.deepEqual(ids, ['b']);
+  endpoints.mark('b');
+  assert.deepEqual([...endpoints.takeMarked()], ['b']);
 });

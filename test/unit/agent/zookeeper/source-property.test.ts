@@ -76,7 +76,7 @@ function assertSame(tree: TreeFake, instances: readonly Instance[]): void {
 function idOf(index: number): string {
   return isSpring(index)
     ? `spring-cloud:${pathOf(index)}`
-    : `dubbo:/dubbo/com.example.A:::dubbo://192.0.2.${index % endpointCount}:20880`;
+    : `dubbo:com.example.A:::dubbo://192.0.2.${index % endpointCount}:20880`;
 }
 
 const node = fc.nat({ max: nodeCount - 1 });

@@ -85,6 +85,72 @@ test('the name comes from the record, not from the depth of its node', () => {
   assert.equal(id, 'spring-cloud:/services/Team/Orders/orders-1');
 });
 
+test('slashes stand between the parts of a name only', () => {
+  for (const name of ['team/orders', '/team/orders', 'team//orders/', ' /Team/Orders ']) {
+    assert.equal(instanceOf(record({}, { name })).service.name, 'team/orders', name);
+  }
+});
+
+test('metadata, else a scheme written out in the URI specification, say what a port speaks', () => {
+  const http = [{ value: 'http://', variable: false }];
+  const spec = (value: unknown, variable: unknown = false): object => ({
+    uriSpec: {
+      parts: [
+        { value, variable },
+        { value: 'address', variable: true },
+      ],
+    },
+  });
+  const cases: readonly (readonly [object, object, string])[] = [
+    [{ 'istio.protocol': 'grpc' }, {}, 'grpc:8080'],
+    [{ 'istio.protocol': ' HTTP2 ' }, {}, 'http2:8080'],
+    [{ 'istio.protocol': 'tcp' }, spec('https://'), 'tcp:8080'],
+    [{ 'istio.protocol': 'dubbo' }, {}, 'http:8080'],
+    [{ 'istio.protocol': 'tls' }, { sslPort: 8443 }, 'tls:8443'],
+    [{ 'istio.protocol': 'grpc' }, { sslPort: 8443 }, 'https:8443'],
+    [{}, spec('https://'), 'https:8080'],
+    [{}, spec('HTTP2://10.0.0.1:9/ctx'), 'http2:8080'],
+    [{}, spec('ftp://'), 'http:8080'],
+    [{}, spec('scheme', true), 'http:8080'],
+    [{}, spec('https'), 'http:8080'],
+    [{}, spec(5), 'http:8080'],
+    [{}, spec('https://', null), 'http:8080'],
+    [{}, { uriSpec: { parts: {} } }, 'http:8080'],
+    [{}, { uriSpec: { parts: [] } }, 'http:8080'],
+    [{}, { uriSpec: http }, 'http:8080'],
+    [{}, { ...spec('grpc://'), sslPort: 8443 }, 'https:8443'],
+    [{ gRPC_port: '9090' }, {}, 'grpc:9090 http:8080'],
+    [{ gRPC_port: '9090' }, { sslPort: 8443 }, 'grpc:9090 https:8443'],
+    [{ gRPC_port: '9090' }, { port: null }, 'grpc:9090'],
+    [{ gRPC_port: '9090', 'istio.protocol': 'grpc' }, {}, 'grpc:8080'],
+    [{ gRPC_port: '0', 'management.port': '9091' }, {}, 'http:8080'],
+  ];
+  for (const [metadata, more, expected] of cases) {
+    const { ports } = instanceOf(record(metadata, more));
+    const text = ports.map(({ protocol, number }) => `${protocol}:${number}`).join(' ');
+    assert.equal(text, expected, JSON.stringify([metadata, more]));
+  }
+});
+
+test('a payload may come as a list of class and object', () => {
+  const metadata = { version: '7', instance_status: 'DOWN' };
+  const spring = instanceOf(record({}, { payload: [springClass, { metadata }] }));
+  assert.deepEqual([spring.labels, spring.status], [{ version: '7' }, 'DOWN']);
+  const typed = instanceOf(record({}, { payload: { metadata: ['java.util.HashMap', metadata] } }));
+  assert.equal(typed.status, 'DOWN');
+  assert.equal(read(record({}, { payload: [dubboClass, { metadata: {} }] })).kind, 'fact');
+  for (const payload of [[springClass], [springClass, null], [1, 2], [springClass, 'x']]) {
+    assert.equal(instanceOf(record({}, { payload })).status, 'UP');
+  }
+});
+
+test('any type of registration is an instance, and no other URI or address than the host is used', () => {
+  for (const serviceType of ['DYNAMIC', 'STATIC', 'PERMANENT', 'DYNAMIC_SEQUENTIAL', null]) {
+    assert.equal(instanceOf(record({}, { serviceType })).address, '192.0.2.5');
+  }
+  assert.equal(instanceOf(record({}, { address: ' Host-1.Internal ' })).address, 'host-1.internal');
+});
+
 test('a secure port is the only port', () => {
   const cases: readonly (readonly [object, unknown])[] = [
     [{ sslPort: 8443 }, [{ protocol: 'https', number: 8443 }]],
@@ -122,10 +188,11 @@ test('a locality has a region or is none', () => {
     [{ region: 'us', subzone: 'r1' }, 'us'],
     [{ 'istio.locality': 'a/b/c', zone: 'az1' }, 'a/b/c'],
     [{ 'istio.locality': '/b/c', zone: 'az1' }, 'eu-west/az1'],
-    [{ 'istio.locality': 'a/b/c/d' }, 'a/b/c'],
+    [{ 'istio.locality': 'a/b/c/d' }, ''],
     [{ 'istio.locality': 'a//c' }, 'a'],
     [{ zone: 'constructor' }, ''],
-    [{ zone: 'a b', region: 'us' }, 'us'],
+    [{ zone: 'a b', region: 'us' }, 'us/a b'],
+    [{ zone: 'eu-west-1a' }, 'eu-west-1/eu-west-1a'],
   ];
   for (const [metadata, locality] of cases) {
     assert.equal(instanceOf(record(metadata)).locality, locality, JSON.stringify(metadata));
@@ -149,8 +216,7 @@ test('a record without payload or with another class is usable', () => {
   }
 });
 
-test('registrations of Dubbo applications are ignored, not dropped', () => {
-  const ignored = { kind: 'ignored', what: 'dubbo-instance' };
+test('registrations of Dubbo applications are facts', () => {
   const endpoints = { 'dubbo.endpoints': '[]' };
   const payloads = [
     { '@class': dubboClass, metadata: {} },
@@ -158,7 +224,7 @@ test('registrations of Dubbo applications are ignored, not dropped', () => {
     { '@class': 'com.example.Own', metadata: { 'dubbo.metadata.revision': '1' } },
     { metadata: { 'dubbo.exported-services.revision': '1' } },
   ];
-  for (const payload of payloads) assert.deepEqual(read(record({}, { payload })), ignored);
+  for (const payload of payloads) assert.equal(read(record({}, { payload })).kind, 'fact');
   assert.equal(
     instanceOf(record(endpoints)).status,
     'UP',

@@ -7,7 +7,9 @@ import {
   isKnownErrorCode,
   isSessionOver,
 } from '../../../../../agent/zookeeper/client/error-codes.ts';
+import { Liveness } from '../../../../../agent/zookeeper/client/liveness.ts';
 import { PathQueue } from '../../../../../agent/zookeeper/client/path-queue.ts';
+import { PendingRequests } from '../../../../../agent/zookeeper/client/pending-requests.ts';
 import { ZxidFloor } from '../../../../../agent/zookeeper/client/zxid-floor.ts';
 
 void test('delays double up to their bound, are drawn from zero, and start over after a reset', () => {
@@ -95,4 +97,63 @@ void test('servers that are behind are refused until nothing else was found for 
   assert.equal(floor.refused(2_999), false);
   assert.equal(floor.refused(3_000), true);
   assert.equal(floor.value, 0n);
+});
+
+void test('a ping is due every third of the session timeout, and every three seconds at least', () => {
+  const dueAt = (sessionTimeoutMs: number): number[] => {
+    const liveness = new Liveness(sessionTimeoutMs, 60_000, 0);
+    const due: number[] = [];
+    for (let now = 0; now < 10_000; now += liveness.tickMs) {
+      liveness.received(now);
+      if (liveness.look(now, false).isPingDue) due.push(now);
+    }
+    return due;
+  };
+  assert.deepEqual(dueAt(6_000).slice(0, 3), [1_500, 3_000, 4_500]);
+  assert.deepEqual(dueAt(120_000).slice(0, 3), [2_250, 4_500, 6_750]);
+});
+
+void test('a silent peer is given up after two thirds of the session timeout, but not after a stall of our own', () => {
+  const liveness = new Liveness(6_000, 60_000, 0);
+  for (let now = 0; now <= 4_000; now += 500) {
+    assert.equal(liveness.look(now, false).failure, undefined);
+  }
+  assert.equal(liveness.look(4_500, false).failure, 'nothing received for 4500 ms');
+  const stalled = new Liveness(6_000, 60_000, 0);
+  assert.equal(stalled.look(5_000, false).failure, undefined);
+  stalled.received(5_001);
+  assert.equal(stalled.look(5_500, false).failure, undefined);
+});
+
+void test('a request that makes no progress is given up although pings are answered', () => {
+  const liveness = new Liveness(3_000, 2_000, 0);
+  const failures = [];
+  for (let now = 0; now <= 2_500; now += 250) {
+    liveness.received(now);
+    if (now === 250) liveness.progressed(now);
+    failures.push(liveness.look(now, now > 250).failure);
+  }
+  const wrong = 'a request was not answered within 2000 ms';
+  assert.deepEqual(
+    failures.filter((one) => one !== undefined),
+    [wrong],
+  );
+  assert.equal(new Liveness(3_000, 2_000, 0).look(250, false).failure, undefined);
+});
+
+void test('requests are taken in their order, however many there are', () => {
+  const pending = new PendingRequests();
+  const request = (xid: number): Parameters<PendingRequests['add']>[0] => ({
+    xid,
+    onReply: () => undefined,
+    onEnd: undefined,
+  });
+  for (let xid = 0; xid < 5_000; xid += 1) pending.add(request(xid));
+  for (let xid = 0; xid < 3_000; xid += 1) assert.equal(pending.take()?.xid, xid);
+  assert.equal(pending.isEmpty, false);
+  assert.deepEqual(pending.drain().map(({ xid }) => xid)[0], 3_000);
+  assert.equal(pending.isEmpty, true);
+  assert.equal(pending.take(), undefined);
+  pending.add(request(7));
+  assert.equal(pending.take()?.xid, 7);
 });

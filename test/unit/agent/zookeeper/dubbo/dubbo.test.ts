@@ -12,6 +12,8 @@ const options = {
   roots: ['/dubbo', '/mygroup'],
   hiddenInterfaces: defaultZooKeeperOptions.hiddenInterfaces,
   labelKeys: ['application', 'dubbo.tag', 'release', 'token', 'password'],
+  metadataLabelKeys: [],
+  zones: {},
 };
 const reading = createDubboReading(options, new Sharing());
 
@@ -25,19 +27,68 @@ function instanceOf(url: string, directory?: string): Instance {
   return said.instance;
 }
 
-test('only the leaves below providers are wanted, and the providers are found by name', () => {
+const categories = ['configurators', 'routers', 'providers'];
+
+test('leaves are wanted by name below providers and where rules stand', () => {
   const children = { node: false, data: false, children: true };
   assert.deepEqual(reading.want('/dubbo'), children);
   assert.deepEqual(reading.want('/dubbo/com.example.A'), {
     node: false,
     data: false,
-    children: ['providers'],
+    children: categories,
   });
-  assert.deepEqual(reading.want('/dubbo/com.example.A/providers'), children);
-  assert.deepEqual(reading.want('/mygroup/com.example.A/providers/dubbo%3A%2F%2Fh'), {
-    node: true,
-    data: false,
-    children: false,
+  for (const category of categories) {
+    assert.deepEqual(reading.want(`/dubbo/com.example.A/${category}`), children);
+    assert.deepEqual(reading.want(`/dubbo/com.example.A/${category}/any%3A%2F%2Fh`), {
+      node: true,
+      data: false,
+      children: false,
+    });
+    assert.deepEqual(reading.want(`/dubbo/com.example.A/${category}/any/below`), wantNothing);
+  }
+});
+
+test('documents are wanted if they are rules, and read if they count', () => {
+  const children = { node: false, data: false, children: true };
+  for (const path of ['/dubbo/config', '/mygroup/config', '/dubbo/config/dubbo']) {
+    assert.deepEqual(reading.want(path), children);
+  }
+  const cases = [
+    ['com.example.A::.configurators', 'data'],
+    ['orders-app.configurators', 'data'],
+    ['orders-app.tag-router', 'data'],
+    ['orders-app.condition-router', 'node'],
+    ['orders-app.properties', 'nothing'],
+    ['orders-app.tag-router/below', 'nothing'],
+  ] as const;
+  for (const [name, wanted] of cases) {
+    const { node, data } = reading.want(`/dubbo/config/dubbo/${name}`);
+    assert.deepEqual({ node, data }, { node: wanted !== 'nothing', data: wanted === 'data' }, name);
+  }
+});
+
+test('rules are read where they stand', () => {
+  const yaml = 'configVersion: v2.7\nscope: service\nkey: com.example.A\nenabled: true\n';
+  const document = Buffer.from(`${yaml}configs:\n- side: provider\n  parameters:\n    weight: 7\n`);
+  const path = '/dubbo/config/dubbo/com.example.A::.configurators';
+  const said = reading.read(path, document);
+  assert.ok(said.kind === 'fact' && said.fact.kind === 'rules');
+  assert.equal(said.fact.rules.length, 1);
+  const leaf = encodeURIComponent('override://0.0.0.0/com.example.A?weight=7');
+  assert.equal(reading.read(`/dubbo/com.example.A/configurators/${leaf}`, null).kind, 'fact');
+  assert.deepEqual(reading.read('/dubbo/com.example.A/routers/condition%3A%2F%2Fh', null), {
+    kind: 'ignored',
+    what: 'route-leaf',
+  });
+  assert.deepEqual(reading.read(path, Buffer.from('[')), {
+    kind: 'dropped',
+    reason: 'rule',
+    record: path,
+  });
+  assert.deepEqual(reading.read('/dubbo/%zz/configurators/override%3A%2F%2Fh', null), {
+    kind: 'dropped',
+    reason: 'name',
+    record: '/dubbo/%zz/configurators',
   });
 });
 
@@ -46,15 +97,12 @@ test('nothing else in the tree is wanted', () => {
     '/',
     '/other',
     '/dubbox/com.example.A/providers/leaf',
-    '/dubbo/config',
     '/dubbo/metadata',
     '/dubbo/mapping',
-    '/dubbo/config/providers',
     '/dubbo/metadata/providers/app',
     '/dubbo/mapping/providers',
     '/dubbo/com.example.A/consumers',
     '/dubbo/com.example.A/consumers/consumer%3A%2F%2Fh',
-    '/dubbo/com.example.A/configurators/override%3A%2F%2Fh',
     '/dubbo/com.example.A/providersx',
     '/dubbo/com.example.A/providersx/leaf',
     '/dubbo/com.example.A/providers/leaf/below',
@@ -65,16 +113,74 @@ test('nothing else in the tree is wanted', () => {
   for (const path of paths) assert.deepEqual(reading.want(path), wantNothing, path);
 });
 
+test('below the root of a group a name is an interface, an application or both', () => {
+  const children = { node: false, data: false, children: true };
+  const leaf = { node: true, data: false, children: false };
+  const registration = { node: true, data: true, children: false };
+  for (const name of ['com.example.A', 'orders-app', 'orders', 'a.b']) {
+    assert.deepEqual(reading.want(`/mygroup/${name}`), children, name);
+    assert.deepEqual(reading.want(`/mygroup/${name}/providers`), children);
+    assert.deepEqual(reading.want(`/mygroup/${name}/providers/dubbo%3A%2F%2Fh`), leaf);
+    for (const instance of ['192.0.2.11:20880', 'fd00:0:0:0:0:0:0:2:20880', '[fd00::2]:1', 'h:1']) {
+      assert.deepEqual(reading.want(`/mygroup/${name}/${instance}`), registration, instance);
+    }
+    for (const below of ['consumers', '192.0.2.11', 'h:1/x', 'h:']) {
+      assert.deepEqual(reading.want(`/mygroup/${name}/${below}`), wantNothing, below);
+    }
+  }
+  for (const name of ['metadata', 'mapping', 'org.apache.dubbo.metadata.MetadataService']) {
+    assert.deepEqual(reading.want(`/mygroup/${name}`), wantNothing);
+    assert.deepEqual(reading.want(`/mygroup/${name}/h:1`), wantNothing);
+  }
+});
+
+test('a group of documents that is named like a category holds no providers', () => {
+  const leaf = `/dubbo/config/providers/${encodeURIComponent('dubbo://192.0.2.1:1/x')}`;
+  assert.deepEqual(reading.want('/dubbo/config/providers'), wantNothing);
+  assert.deepEqual(reading.want(leaf), wantNothing);
+  assert.notEqual(reading.read(leaf, Buffer.from('x: [')).kind, 'endpoint');
+});
+
+test('below the usual root only names that are no class are listed', () => {
+  const children = { node: false, data: false, children: true };
+  for (const name of ['orders-app', 'orders', 'a..b', '%zz', '中.文']) {
+    assert.deepEqual(reading.want(`/dubbo/${name}`), children, name);
+    assert.equal(reading.want(`/dubbo/${name}/192.0.2.11:20880`).data, true);
+  }
+  for (const name of ['com.example.A', 'com.example.Outer%24Inner', 'a.B_c']) {
+    assert.deepEqual(reading.want(`/dubbo/${name}`).children, categories, name);
+    assert.deepEqual(reading.want(`/dubbo/${name}/192.0.2.11:20880`), wantNothing);
+  }
+});
+
+test('an application-level registration below the root of a group is one', () => {
+  const path = '/mygroup/orders-app/192.0.2.11:20880';
+  const metadata = { 'dubbo.metadata.revision': 'r1' };
+  const record = { name: 'orders-app', address: '192.0.2.11', port: 20880, payload: { metadata } };
+  const said = reading.read(path, Buffer.from(JSON.stringify(record)));
+  assert.ok(said.kind === 'fact' && said.fact.kind === 'application');
+  assert.equal(said.fact.record.revision, 'r1');
+  assert.deepEqual(reading.read(path, Buffer.from('{}')), {
+    kind: 'ignored',
+    what: 'not-a-provider',
+  });
+  assert.deepEqual(reading.read(path, Buffer.from('{')), {
+    kind: 'dropped',
+    reason: 'json',
+    record: path,
+  });
+});
+
 test('a root of / has its interfaces at the top', () => {
   const atTop = createDubboReading({ ...options, roots: ['/'] }, new Sharing());
   assert.equal(atTop.want('/').children, true);
-  assert.deepEqual(atTop.want('/com.example.A').children, ['providers']);
+  assert.deepEqual(atTop.want('/com.example.A').children, categories);
   const leaf = `/com.example.A/providers/${encodeURIComponent('dubbo://192.0.2.1:1/x')}`;
   assert.equal(atTop.want(leaf).node, true);
   const said = atTop.read(leaf, null);
   assert.equal(
     said.kind === 'endpoint' && said.instance.id,
-    'dubbo:/com.example.A:::dubbo://192.0.2.1:1',
+    'dubbo:com.example.A:::dubbo://192.0.2.1:1',
   );
 });
 
@@ -84,7 +190,7 @@ test('a provider becomes an instance of its interface, group and version', () =>
       'dubbo://192.0.2.2:20880/other.Path?application=demo&dubbo.tag=gray&group=g1&interface=x&release=3.1.11&version=1.0.0&weight=150&timestamp=7',
     ),
     {
-      id: 'dubbo:/dubbo/com.example.A:g1:1.0.0:dubbo://192.0.2.2:20880',
+      id: 'dubbo:com.example.A:g1:1.0.0:dubbo://192.0.2.2:20880',
       service: { kind: 'dubbo', name: 'com.example.A', group: 'g1', version: '1.0.0' },
       address: '192.0.2.2',
       ports: [{ protocol: 'dubbo', number: 20880 }],
@@ -99,7 +205,7 @@ test('a provider becomes an instance of its interface, group and version', () =>
 test('the interface is decoded from the name of its directory', () => {
   const { id, service } = instanceOf('dubbo://192.0.2.2:1/a', '/dubbo/com.example.Outer%24In+ner');
   assert.equal(service.name, 'com.example.Outer$In ner');
-  assert.equal(id, 'dubbo:/dubbo/com.example.Outer$In ner:::dubbo://192.0.2.2:1');
+  assert.equal(id, 'dubbo:com.example.Outer$In ner:::dubbo://192.0.2.2:1');
 });
 
 test('every scheme of a provider is a protocol', () => {
@@ -157,7 +263,7 @@ test('an IPv6 address is canonical, with brackets in the id only', () => {
   for (const host of ['fd00:0:0:0:0:0:0:2', '[fd00::2]', 'FD00::2']) {
     const instance = instanceOf(`tri://${host}:50051/a`);
     assert.equal(instance.address, 'fd00::2');
-    assert.equal(instance.id, 'dubbo:/dubbo/com.example.A:::tri://[fd00::2]:50051');
+    assert.equal(instance.id, 'dubbo:com.example.A:::tri://[fd00::2]:50051');
   }
 });
 
@@ -201,6 +307,63 @@ test('disabled, where present, decides; else enabled does', () => {
   }
 });
 
+test('the tag is a label whatever the operator asks for, and a tag that could not be one drops the record', () => {
+  const bare = createDubboReading({ ...options, labelKeys: [] }, new Sharing());
+  const labelsOf = (tag: string): unknown => {
+    const url = `dubbo://192.0.2.2:1/a?application=a&dubbo.tag=${tag}`;
+    const said = bare.read(`/dubbo/com.example.A/providers/${encodeURIComponent(url)}`, null);
+    return said.kind === 'endpoint' ? said.instance.labels : said;
+  };
+  assert.deepEqual(labelsOf('gray'), { 'dubbo.tag': 'gray' });
+  assert.deepEqual(labelsOf(' gray '), { 'dubbo.tag': 'gray' });
+  assert.deepEqual(labelsOf(''), {});
+  assert.deepEqual(labelsOf(' '), {});
+  const record = '/dubbo/com.example.A/providers';
+  assert.deepEqual(labelsOf('x'.repeat(513)), { kind: 'dropped', reason: 'too-long', record });
+});
+
+test('what rules look at stands beside the instance, shared by equals', () => {
+  const traitsOf = (query: string): unknown => {
+    const said = read(`dubbo://192.0.2.2:1/a?${query}`);
+    return said.kind === 'endpoint' ? said.traits : said;
+  };
+  const usual = { root: '/dubbo', application: '', weight: undefined, isDisabled: false };
+  const cases: readonly (readonly [string, object])[] = [
+    ['', {}],
+    ['application=a&weight=150', { application: 'a', weight: 150 }],
+    ['application=a&weight=0', { application: 'a', weight: 0 }],
+    ['weight=-7', { weight: -7 }],
+    ['weight=x', {}],
+    ['weight=999999999999999', { weight: 0x7fff_ffff }],
+    ['disabled=true&enabled=true', { isDisabled: true }],
+    ['enabled=false', { isDisabled: true }],
+  ];
+  for (const [query, words] of cases) {
+    assert.deepEqual(traitsOf(query), { ...usual, ...words }, query);
+  }
+  assert.equal(traitsOf('application=a&weight=1'), traitsOf('weight=1&application=a'));
+});
+
+test('an endpoint has one id below every root', () => {
+  const url = 'dubbo://192.0.2.2:1/a?group=g';
+  assert.deepEqual(instanceOf(url), instanceOf(url, '/mygroup/com.example.A'));
+});
+
+test('the other address of a host stands in where the first cannot be dialled', () => {
+  const addressOf = (host: string, query: string): unknown => {
+    const said = read(`dubbo://${host}:1/a?${query}`);
+    return said.kind === 'endpoint' ? said.instance.address : said.kind;
+  };
+  const ipv6 = 'ipv6=fd00:0:0:0:0:0:0:2';
+  assert.equal(addressOf('192.0.2.2', ipv6), '192.0.2.2');
+  assert.equal(addressOf('orders.internal', ipv6), 'orders.internal');
+  assert.equal(addressOf('0.0.0.0', ipv6), 'fd00::2');
+  assert.equal(addressOf('fe80::1%eth0', ipv6), 'fd00::2');
+  assert.equal(addressOf('0.0.0.0', 'ipv6=fe80:0:0:0:0:0:0:2%25eth0'), 'dropped');
+  assert.equal(addressOf('0.0.0.0', 'ipv6=192.0.2.3'), 'dropped');
+  assert.equal(addressOf('0.0.0.0', ''), 'dropped');
+});
+
 test('a port that speaks several protocols offers each of them', () => {
   assert.deepEqual(instanceOf('tri://192.0.2.2:5/a?ext.protocol=rest, Dubbo,tri,,b@d').ports, [
     { protocol: 'dubbo', number: 5 },
@@ -220,22 +383,18 @@ test('the registration time orders leaves; without one it is zero', () => {
     return said.kind === 'endpoint' ? said.order : -1;
   };
   assert.equal(orderOf('timestamp=1795344588412'), 1_795_344_588_412);
+  assert.equal(orderOf('timestamp=1795344588'), 1_795_344_588_000, 'as dubbo-go writes it');
   assert.equal(orderOf(''), 0);
   assert.equal(orderOf('timestamp=soon'), 0);
 });
 
 test('different endpoints never share an id', () => {
   const part = fc.constantFrom('a', 'a:b', 'b', '', '%3A', ':', '/', 'a/b', '%', '1.0.0');
-  const endpoint = fc.record({
-    name: part,
-    group: part,
-    version: part,
-    root: fc.constantFrom('/dubbo', '/mygroup'),
-  });
-  const idOf = (key: { name: string; group: string; version: string; root: string }): string =>
+  const endpoint = fc.record({ name: part, group: part, version: part });
+  const idOf = (key: { name: string; group: string; version: string }): string =>
     instanceOf(
       `dubbo://192.0.2.2:1/a?group=${key.group}&version=${key.version}`,
-      `${key.root}/${encodeURIComponent(`x${key.name}`)}`,
+      `/dubbo/${encodeURIComponent(`x${key.name}`)}`,
     ).id;
   fc.assert(
     fc.property(endpoint, endpoint, (one, other) => {

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { messageOf, TransientError } from '../../common/errors.ts';
+import { messageOf, TransientError } from './errors.ts';
 
 /** What some files hold. */
 export interface Watched<T> {
@@ -25,6 +25,7 @@ const settledMs = 2_000;
 export class WatchedFiles<T> {
   private readonly paths: readonly string[];
   private readonly parse: (contents: readonly Buffer[]) => T;
+  private readonly subject: string;
   private readonly log: Logger;
   private checking: Promise<void> | undefined;
   private stamps: Stamps | undefined;
@@ -32,10 +33,19 @@ export class WatchedFiles<T> {
   private last: { readonly value: T } | undefined;
   private problem: string | undefined;
 
-  /** @param parse throws an Error for contents that are no good, whose text shows nothing of them */
-  constructor(paths: readonly string[], parse: (contents: readonly Buffer[]) => T, log: Logger) {
+  /**
+   * @param parse throws an Error for contents that are no good, whose text shows nothing of them
+   * @param subject what the files are for, as logs say it: `access to eureka`
+   */
+  constructor(
+    paths: readonly string[],
+    parse: (contents: readonly Buffer[]) => T,
+    subject: string,
+    log: Logger,
+  ) {
     this.paths = paths;
     this.parse = parse;
+    this.subject = subject;
     this.log = log;
   }
 
@@ -74,10 +84,9 @@ export class WatchedFiles<T> {
     const isNew = problem !== this.problem;
     this.problem = problem;
     if (!isNew) return;
-    const files = this.paths;
-    if (problem === undefined)
-      this.log.info({ files }, 'files for access to eureka can be used again');
-    else this.log.warn({ files, problem }, 'files for access to eureka cannot be used');
+    const { paths: files, subject } = this;
+    if (problem === undefined) this.log.info({ files }, `files for ${subject} can be used again`);
+    else this.log.warn({ files, problem }, `files for ${subject} cannot be used`);
   }
 }
 

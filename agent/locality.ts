@@ -1,5 +1,3 @@
-import type { EurekaRecord } from './record.ts';
-
 const awsZone = /^([a-z]{2,4}(?:-[a-z]+)+-\d+)(?:[a-z]|-[a-z]+-\d+[a-z]|-wl\d+-[a-z]+-wlz-\d+)$/;
 const gcpZone = /^([a-z]+-[a-z]+\d+)-[a-z]$/;
 /** No Azure region is a point of the compass alone. */
@@ -18,21 +16,27 @@ export function regionOfZone(zone: string): string | undefined {
 }
 
 /**
- * `region/zone/subzone` of a record, or empty. In this order: metadata `istio.locality`; metadata
+ * `region/zone/subzone` of an instance, or empty. In this order: metadata `istio.locality`; metadata
  * `region` with `zone` and `subzone` or `rack`; Amazon's availability zone; metadata `zone` alone
  * with the region of the configured map, or else the one its name shows. A zone of
  * unknown region is left out, since a locality is positional.
  *
  * @param zones zone -> region, from the configuration
+ * @param availabilityZone as Amazon says it
  */
-export function localityOf(record: EurekaRecord, zones: Readonly<Record<string, string>>): string {
-  const explicit = explicitLocality(record.metadata.get('istio.locality') ?? '');
+export function localityOf(
+  metadata: ReadonlyMap<string, string>,
+  zones: Readonly<Record<string, string>>,
+  availabilityZone?: string,
+): string {
+  if (metadata.size === 0 && availabilityZone === undefined) return '';
+  const explicit = explicitLocality(metadata.get('istio.locality') ?? '');
   if (explicit !== '') return explicit;
-  const zone = part(record.metadata.get('zone'));
-  const region = part(record.metadata.get('region'));
-  const subzone = part(record.metadata.get('subzone')) || part(record.metadata.get('rack'));
+  const zone = part(metadata.get('zone'));
+  const region = part(metadata.get('region'));
+  const subzone = part(metadata.get('subzone')) || part(metadata.get('rack'));
   if (region !== '') return join(region, zone, subzone);
-  const amazon = part(record.dataCenter.get('availability-zone'));
+  const amazon = part(availabilityZone);
   return inRegion(amazon, subzone, zones) || inRegion(zone, subzone, zones);
 }
 

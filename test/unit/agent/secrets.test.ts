@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isSecretKey, isSecretValue } from '../../../../agent/eureka/secrets.ts';
+import { isSecretKey, isSecretValue } from '../../../agent/secrets.ts';
 
 test('keys that name a secret', () => {
   for (const key of [

@@ -1,0 +1,43 @@
+import type { JuteReader } from './jute.ts';
+
+/** A request that waits for its reply. */
+export interface PendingRequest {
+  readonly xid: number;
+  readonly onReply: (error: number, body: JuteReader) => void;
+  readonly onEnd: ((error: Error) => void) | undefined;
+}
+
+const taken = 1_024;
+
+/** The requests of one connection that wait, first in, first out, without moving the rest each time. */
+export class PendingRequests {
+  private readonly requests: PendingRequest[] = [];
+  private head = 0;
+
+  get isEmpty(): boolean {
+    return this.head === this.requests.length;
+  }
+
+  add(request: PendingRequest): void {
+    this.requests.push(request);
+  }
+
+  /** The one whose reply is next; undefined if none waits. */
+  take(): PendingRequest | undefined {
+    const first = this.requests[this.head];
+    if (first === undefined) return undefined;
+    this.head += 1;
+    if (this.head === this.requests.length || this.head > taken) {
+      this.requests.splice(0, this.head);
+      this.head = 0;
+    }
+    return first;
+  }
+
+  /** All of them, in their order; none is left. */
+  drain(): readonly PendingRequest[] {
+    const rest = this.requests.splice(0).slice(this.head);
+    this.head = 0;
+    return rest;
+  }
+}

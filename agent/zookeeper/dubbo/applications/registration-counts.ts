@@ -1,0 +1,37 @@
+import type { Registration } from './registration.ts';
+
+/** Whether the services of a registration's present revision are known. */
+export type RegistrationState = 'resolved' | 'unresolved' | 'inferred';
+
+/** Counts registrations whose services are not known exactly, and tells of changes once in a turn of the event loop. */
+export class RegistrationCounts {
+  private readonly tell: (unresolved: number, inferred: number) => void;
+  private readonly unresolved = new Set<Registration>();
+  private readonly inferred = new Set<Registration>();
+  private isTellDue = false;
+
+  /** @param tell told how many there are of each */
+  constructor(tell: (unresolved: number, inferred: number) => void) {
+    this.tell = tell;
+  }
+
+  /** The registration is so now; one that is gone is `resolved`. */
+  move(registration: Registration, state: RegistrationState): void {
+    const { size: unresolved } = this.unresolved;
+    const { size: inferred } = this.inferred;
+    put(this.unresolved, registration, state === 'unresolved');
+    put(this.inferred, registration, state === 'inferred');
+    const isSame = this.unresolved.size === unresolved && this.inferred.size === inferred;
+    if (isSame || this.isTellDue) return;
+    this.isTellDue = true;
+    setImmediate(() => {
+      this.isTellDue = false;
+      this.tell(this.unresolved.size, this.inferred.size);
+    });
+  }
+}
+
+function put<T>(set: Set<T>, item: T, isIn: boolean): void {
+  if (isIn) set.add(item);
+  else set.delete(item);
+}
