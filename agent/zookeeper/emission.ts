@@ -75,9 +75,9 @@ export class Emission {
     );
   }
 
-  /** Everything that has been said and not taken back; a map of its own. */
-  instances(): Map<string, Instance> {
-    return new Map(this.said);
+  /** Everything that has been said and not taken back. */
+  instances(): Iterable<[string, Instance]> {
+    return this.said;
   }
 
   /** How many endpoints have been said and not taken back. */

@@ -97,17 +97,14 @@ export class EndpointTable {
     else this.claimed.delete(key);
   }
 
-  /** The ids of the endpoints that live and are so. */
-  *idsOf(isWanted: (claim: Claim) => boolean): Iterable<string> {
+  /** Marks the endpoints that are so, for a reason that no node has; a step is a thousand of them. */
+  *mark(isWanted: (claim: Claim) => boolean): Iterable<undefined> {
+    let passed = 0;
     for (const id of this.endpoints.keys()) {
       const claim = this.current(id);
-      if (claim !== undefined && isWanted(claim)) yield id;
+      if (claim !== undefined && isWanted(claim)) this.marked.add(id);
+      if (++passed % stepNodes === 0) yield undefined;
     }
-  }
-
-  /** The endpoint may have changed for a reason that no node has. */
-  mark(id: string): void {
-    this.marked.add(id);
   }
 
   /** The node does not exist. */
@@ -127,9 +124,16 @@ export class EndpointTable {
     if (known !== undefined) known.sweep = this.sweepNumber;
   }
 
-  /** The nodes neither set nor kept since `beginSweep`. Removing them meanwhile is allowed. */
-  *swept(): Iterable<SweptNode> {
-    for (const node of this.nodes.values()) if (node.sweep !== this.sweepNumber) yield node;
+  /**
+   * The nodes neither set nor kept since `beginSweep`; undefined from time to time, where there are none for
+   * long. Removing them meanwhile is allowed.
+   */
+  *swept(): Iterable<SweptNode | undefined> {
+    let passed = 0;
+    for (const node of this.nodes.values()) {
+      if (node.sweep !== this.sweepNumber) yield node;
+      else if (++passed % stepNodes === 0) yield undefined;
+    }
   }
 
   /** A swept node does not exist. Its path is not known any more. */
@@ -300,6 +304,8 @@ export interface SweptNode {
   readonly directory: string;
 }
 
+/** How many are looked at between two steps of a pass over all. */
+const stepNodes = 1_000;
 /** Endpoints that left and whose paths are still known. */
 const goneMax = 10_000;
 /** Paths remembered of one endpoint that left. */

@@ -1,27 +1,21 @@
-import type { Logger } from 'pino';
 import { TransientError } from '../../common/errors.ts';
 import type { Change, Instance } from '../../common/instance.ts';
 import { Pause } from '../../common/yielding.ts';
-import type { SourceReport, Verdicts } from '../source.ts';
-import type { DubboApplications } from './dubbo/applications/applications.ts';
-import { DubboKnowledge } from './dubbo/knowledge.ts';
+import type { Verdicts } from '../source.ts';
 import { Emission } from './emission.ts';
-import { EndpointTable } from './endpoints.ts';
+import type { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
 import type { Mailbox } from './mailbox.ts';
-import type { Reading } from './reading.ts';
 import type { TreeEvent } from './client/tree.ts';
-import { ViewNotes } from './view-notes.ts';
+import { Understanding } from './understanding.ts';
+import type { UnderstandingParts } from './understanding.ts';
+import type { ViewNotes } from './view-notes.ts';
 
 /** What a view of a registry is made of. */
-export interface RegistryViewParts {
-  readonly readings: readonly Reading[];
-  readonly applications: DubboApplications;
+export interface RegistryViewParts extends UnderstandingParts {
   readonly removalDelayMs: number;
   /** Where source events go. */
   readonly mailbox: Mailbox;
-  readonly report: SourceReport;
-  readonly log: Logger;
 }
 
 /**
@@ -32,9 +26,9 @@ export interface RegistryViewParts {
  */
 export class RegistryView {
   private readonly parts: RegistryViewParts;
+  private readonly understanding: Understanding;
   private readonly table: EndpointTable;
   private readonly emission: Emission;
-  private readonly knowledge: DubboKnowledge;
   private readonly notes: ViewNotes;
   private readonly hidden = new HiddenPaths();
   /** Whether a snapshot is being worked off; then events wait in the backlog. */
@@ -55,38 +49,15 @@ export class RegistryView {
   constructor(parts: RegistryViewParts) {
     this.parts = parts;
     this.emission = new Emission(parts.removalDelayMs);
-    this.notes = new ViewNotes(parts.report, parts.log);
-    this.knowledge = new DubboKnowledge(parts.applications);
-    this.table = new EndpointTable(parts.readings, {
-      dropped: (reason, record) => {
-        this.notes.dropped(reason, record);
-      },
-      ignored: (what, path) => {
-        this.notes.ignored(what, path);
-      },
-      counted: (before, now) => {
-        this.notes.counted(before, now);
-      },
-      fact: (key, path, fact) => {
-        this.knowledge.set(key, path, fact);
-        if (fact.kind === 'application') this.claimsChanged(path);
-      },
-      factGone: (key) => {
-        this.knowledge.delete(key);
-      },
-      joined: (instance, traits) => {
-        this.knowledge.joined(instance, traits);
-      },
-      left: (instance, traits) => {
-        this.knowledge.left(instance, traits);
-      },
-    });
+    this.understanding = new Understanding(parts);
+    this.notes = this.understanding.notes;
+    this.table = this.understanding.table;
   }
 
   /** What the application-level registration at this path vouches for may have changed. */
   claimsChanged(path: string): void {
     if (this.isClosed) return;
-    this.table.claim(path, this.parts.applications.claims(path));
+    this.understanding.claim(path);
     this.flushSoon(performance.now());
   }
 
@@ -109,7 +80,7 @@ export class RegistryView {
   /** Rules that have changed count, unless a snapshot that is under way makes them count at its end. */
   private applyRules(): void {
     if (this.isBusy || this.partNodes !== undefined || !this.isHeard) return;
-    if (this.knowledge.hasChangedRules) void this.workOff([]);
+    if (this.understanding.hasChangedRules) void this.workOff([]);
   }
 
   /** Ends all timers; events are not taken any more. */
@@ -142,7 +113,7 @@ export class RegistryView {
     const absent = await missing([...new Set([...pathsById.values()].flat())]);
     this.assertCurrent();
     for (const [id, paths] of pathsById) {
-      const current = this.currentInstance(id);
+      const current = this.understanding.current(id);
       if (current?.status === 'UP') refuted.add(id);
       else if (current === undefined && paths.every((path) => absent.has(path))) confirmed.add(id);
     }
@@ -158,9 +129,11 @@ export class RegistryView {
   private apply(event: TreeEvent): void {
     switch (event.kind) {
       case 'part':
-        if (event.isFirst) this.beginSnapshot();
-        this.partNodes = (this.partNodes ?? 0) + event.nodes.size;
-        for (const [path, data] of event.nodes) this.table.set(path, data);
+        if (event.nodes.size > slicedMin) void this.workOff([event]);
+        else {
+          this.beginPart(event);
+          for (const [path, data] of event.nodes) this.table.set(path, data);
+        }
         return;
       case 'snapshot':
         void this.workOff([event]);
@@ -212,18 +185,19 @@ export class RegistryView {
     this.isBusy = true;
     this.backlog = [...events];
     try {
-      while (this.backlog.length > 0 || this.knowledge.hasChangedRules) {
+      while (this.backlog.length > 0 || this.understanding.hasChangedRules) {
         const events = this.backlog;
         this.backlog = [];
         for (const event of events) {
           if (this.isClosed) return;
           if (event.kind === 'snapshot') await this.applySnapshot(event, pause);
+          else if (event.kind === 'part') await this.applyPart(event, pause);
           else this.apply(event);
           if (pause.isDue()) await pause.turn();
         }
-        if (this.knowledge.hasChangedRules) await this.markConcerned(pause);
+        if (this.understanding.hasChangedRules) await this.markConcerned(pause);
       }
-      if (this.isHeard) this.flush();
+      if (this.isHeard && this.partNodes === undefined) this.flush();
     } catch (error) {
       this.parts.mailbox.fail(error);
     } finally {
@@ -257,8 +231,30 @@ export class RegistryView {
     this.isHeard = true;
     this.isCurrent = true;
     this.observedAt = Infinity;
-    this.parts.mailbox.putSnapshot(this.emission.instances(), event.observedAt);
+    this.parts.mailbox.putSnapshot(await this.instances(pause), event.observedAt);
     this.putHidden();
+  }
+
+  private async instances(pause: Pause): Promise<Map<string, Instance>> {
+    const instances = new Map<string, Instance>();
+    for (const [id, instance] of this.emission.instances()) {
+      instances.set(id, instance);
+      if (pause.isDue()) await pause.turn();
+    }
+    return instances;
+  }
+
+  private async applyPart(event: TreePart, pause: Pause): Promise<void> {
+    this.beginPart(event);
+    for (const [path, data] of event.nodes) {
+      this.table.set(path, data);
+      if (pause.isDue()) await pause.turn();
+    }
+  }
+
+  private beginPart({ isFirst, nodes }: TreePart): void {
+    if (isFirst) this.beginSnapshot();
+    this.partNodes = (this.partNodes ?? 0) + nodes.size;
   }
 
   private beginSnapshot(): void {
@@ -274,17 +270,15 @@ export class RegistryView {
       if (pause.isDue()) await pause.turn();
     }
     for (const node of this.table.swept()) {
-      if (!this.hidden.covers(node.directory)) this.table.sweep(node);
+      if (node !== undefined && !this.hidden.covers(node.directory)) this.table.sweep(node);
       if (pause.isDue()) await pause.turn();
     }
   }
 
   /** Rules have changed: whom they could concern is looked at anew. */
   private async markConcerned(pause: Pause): Promise<void> {
-    for (const id of this.table.idsOf(this.knowledge.takeConcerned())) {
-      this.table.mark(id);
-      if (pause.isDue()) await pause.turn();
-    }
+    const marking = this.understanding.markConcerned()[Symbol.iterator]();
+    while (marking.next().done !== true) if (pause.isDue()) await pause.turn();
   }
 
   /** A first reading without a whole root would say that everything below it is gone. */
@@ -335,15 +329,9 @@ export class RegistryView {
   }
 
   private update(id: string, now: number): Change | undefined {
-    const current = this.currentInstance(id);
+    const current = this.understanding.current(id);
     if (current !== undefined) this.table.settle(id);
     return this.emission.update(id, current, now);
-  }
-
-  /** The endpoint as its newest node and the rules have it. */
-  private currentInstance(id: string): Instance | undefined {
-    const claim = this.table.current(id);
-    return claim === undefined ? undefined : this.knowledge.project(claim);
   }
 
   private armTimer(): void {
@@ -374,6 +362,10 @@ export class RegistryView {
   }
 }
 
+type TreePart = TreeEvent & { readonly kind: 'part' };
+
+/** Larger parts of a snapshot are worked off in slices. Nodes. */
+const slicedMin = 1_000;
 /** How long a first reading waits for what has to be asked beside it, milliseconds. */
 const firstAnswersMs = 10_000;
 

@@ -6,8 +6,8 @@ import { after, describe, test } from 'node:test';
 import zookeeper from 'node-zookeeper-client';
 import { plainAccess } from '../../agent/zookeeper/client/tree.ts';
 import type { ZooKeeperAccess } from '../../agent/zookeeper/client/tree.ts';
-import { requireRigs } from '../rigs/rig-test.ts';
-import { startZooKeeper } from '../rigs/zookeeper.ts';
+import { requireRigs, rigTest } from '../rigs/rig-test.ts';
+import { startEnsemble, startZooKeeper } from '../rigs/zookeeper.ts';
 import { Certificates } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { openZooKeeperWriter } from '../support/independent-writer.ts';
@@ -195,6 +195,31 @@ for (const [version, set] of [
     });
   });
 }
+
+rigTest(
+  'a read-only server, which has lost its quorum, refuses us, and withdraws nothing',
+  'every',
+  async () => {
+    await using ensemble = await startEnsemble({ jvm: ['-Dreadonlymode.enabled=true'] });
+    const [first] = ensemble.members;
+    assert.ok(first);
+    await fill(first.connectString);
+    await using seen = watch(first.connectString, plainAccess);
+    await seen.snapshots(1);
+    await Promise.all([ensemble.kill(1), ensemble.kill(2)]);
+    await eventually(async () => assert.equal((await first.srvr())['Mode'], 'read-only'), 60_000);
+    const { length } = seen.losses;
+    await eventually(() => assert.ok(seen.losses.length >= length + 2));
+    assert.match(
+      seen.losses.at(-1) ?? '',
+      /closed instead of granting a session: it has no quorum or is read-only/,
+    );
+    assert.equal(seen.count('snapshot'), 1);
+    await ensemble.restart(1);
+    await seen.snapshots(2);
+    assert.equal(seen.withdrawn.size, 0);
+  },
+);
 
 treeWatcherSuite(
   'ZooKeeper 3.9.5 over TLS with SASL',

@@ -8,7 +8,11 @@ import { providerLeaf } from '../support/zookeeper-writer.ts';
 
 /** Whole agents on a tree, with the guard's own times, in a world that runs a hundred times faster. */
 const pace = 100;
+/** Where something must happen within some seconds: a busy machine must not make minutes of them. */
+const slowPace = 25;
 const second = 1000;
+/** What is not held passes within this: well before any hold time is over. */
+const soonMs = 60 * second;
 const holdMs = 80 * second;
 
 /** A provider process: some interfaces at one address. */
@@ -37,6 +41,7 @@ class World implements AsyncDisposable {
   private readonly time: FastTime;
   private running: TreeAgent;
   private isAway = false;
+  private endedAt = 0;
 
   constructor(tree: TreeFake, time: FastTime) {
     this.tree = tree;
@@ -69,6 +74,7 @@ class World implements AsyncDisposable {
 
   /** The sessions of these hosts end. */
   end(hosts: readonly Host[], timestamp = 1): void {
+    this.endedAt = performance.now();
     for (const each of hosts) for (const path of pathsOf(each, timestamp)) this.tree.remove(path);
   }
 
@@ -78,6 +84,7 @@ class World implements AsyncDisposable {
     this.tree.lose();
     await this.wait(forMs);
     meanwhile();
+    this.endedAt = performance.now();
     this.isAway = false;
     this.tree.resync();
   }
@@ -100,6 +107,15 @@ class World implements AsyncDisposable {
       await this.step();
     }
     return performance.now() - startedAt;
+  }
+
+  /** Waits until what is lost has passed: that takes so long from when it ended. */
+  async heldFor(ms: number, hasPassed: () => boolean): Promise<void> {
+    const before = this.up;
+    await this.until('it passes', () => this.up !== before);
+    assert.ok(performance.now() - this.endedAt >= ms, 'not too early');
+    await this.until('all of it passes', hasPassed);
+    assert.equal(this.held, 0);
   }
 
   /** For so long, in the fast world, it is so. */
@@ -163,12 +179,10 @@ test('after an outage less than half is held too, and passes after two session t
   using time = startFastTime(pace);
   await using world = await live(time, twenty);
   await world.outage(20 * second);
-  await world.wait(40 * second);
+  await world.wait(30 * second);
   world.end(twenty.slice(0, 6));
   await world.until('the losses are held', () => world.held === 12);
-  await world.always('they stay', () => world.up === 40, holdMs - 5 * second);
-  const ms = await world.until('they pass', () => world.up === 28);
-  assert.ok(ms < 20 * second, `${ms} ms`);
+  await world.heldFor(holdMs, () => world.up === 28);
 });
 
 test('long after an outage one host passes at once again', async () => {
@@ -177,8 +191,7 @@ test('long after an outage one host passes at once again', async () => {
   await world.outage(45 * second);
   await world.wait(90 * second);
   world.end([host(0)]);
-  const ms = await world.until('it passes', () => world.up === 38);
-  assert.ok(ms < 10 * second, `${ms} ms`);
+  await world.until('it passes', () => world.up === 38, soonMs);
 });
 
 test('one host of fifty interfaces that stops passes at once', async () => {
@@ -187,8 +200,7 @@ test('one host of fifty interfaces that stops passes at once', async () => {
   const hosts = [0, 1, 2, 3].map((number) => host(number, fifty));
   await using world = await live(time, hosts);
   world.end(hosts.slice(0, 1));
-  const ms = await world.until('it passes', () => world.up === 150);
-  assert.ok(ms < 10 * second, `${ms} ms`);
+  await world.until('it passes', () => world.up === 150, soonMs);
   assert.equal(world.held, 0);
 });
 
@@ -196,8 +208,7 @@ test('the only instance of a service that stops passes at once', async () => {
   using time = startFastTime(pace);
   await using world = await live(time, [...twenty, host(30, ['single'])]);
   world.end([host(30, ['single'])]);
-  const ms = await world.until('it passes', () => world.up === 40);
-  assert.ok(ms < 10 * second, `${ms} ms`);
+  await world.until('it passes', () => world.up === 40, soonMs);
 });
 
 test('after an outage the only instance of a service is held for the time of the doubt', async () => {
@@ -218,8 +229,7 @@ test('a rolling deployment of twenty hosts passes, each at once', async () => {
     world.register([host(100 + number)]);
     await world.until('the new one is there', () => world.up === 42);
     world.end([host(number)]);
-    const ms = await world.until('the old one is gone', () => world.up === 40);
-    assert.ok(ms < 5 * second, `${ms} ms`);
+    await world.until('the old one is gone', () => world.up === 40, soonMs);
     await world.wait(6 * second);
   }
   assert.equal(world.agent.withdrawn.length, 40);
@@ -231,8 +241,7 @@ test('a scale-down of many at once is held, and passes after the hold time', asy
   world.end(twenty.slice(0, 6));
   await world.until('it is held', () => world.held === 12);
   assert.match(world.evidence, /in doubt: 6 of 20 processes at 6 addresses vanished within 15 s$/);
-  await world.always('it stays', () => world.up === 40, holdMs - 5 * second);
-  await world.until('it passes', () => world.up === 28);
+  await world.heldFor(holdMs, () => world.up === 28);
   assert.equal(world.held, 0);
 });
 
@@ -242,32 +251,31 @@ test('an operator releases what is held in doubt', async () => {
   world.end(twenty.slice(0, 6));
   await world.until('it is held', () => world.held === 12);
   assert.equal(world.agent.release(), 12);
-  const ms = await world.until('it passes', () => world.up === 28);
-  assert.ok(ms < 10 * second, `${ms} ms`);
+  await world.until('it passes', () => world.up === 28, soonMs);
   assert.equal(world.held, 0);
 });
 
 test('a burst that is spread over seconds is held from where it is seen', async () => {
-  using time = startFastTime(pace);
+  using time = startFastTime(slowPace);
   await using world = await live(time, twenty);
   for (const each of twenty.slice(0, 9)) {
     world.end([each]);
-    await world.wait(second);
+    await world.wait(0.5 * second);
   }
   await world.until('the later ones are held', () => world.held > 0);
   assert.ok(world.agent.withdrawn.length <= 8, `${world.agent.withdrawn.length} before`);
   assert.ok(world.held >= 10, `${world.held} held`);
 });
 
-test('a short reconnect that misses two hosts lets them pass, one that misses five does not', async () => {
-  using time = startFastTime(pace);
+test('a short reconnect that misses two hosts lets them pass, one that misses three does not', async () => {
+  using time = startFastTime(slowPace);
   await using world = await live(time, twenty);
-  await world.outage(3 * second, () => world.end(twenty.slice(0, 2)));
-  await world.until('two pass', () => world.up === 36);
-  await world.wait(60 * second);
-  await world.outage(3 * second, () => world.end(twenty.slice(2, 7)));
-  await world.until('five are held', () => world.held === 10);
-  assert.match(world.evidence, /vanished after a reconnect|vanished within/);
+  await world.outage(second, () => world.end(twenty.slice(0, 2)));
+  await world.until('two pass', () => world.up === 36, soonMs);
+  await world.wait(20 * second);
+  await world.outage(second, () => world.end(twenty.slice(2, 5)));
+  await world.until('three are held', () => world.held === 6);
+  assert.match(world.evidence, /3 of 18 processes at 3 addresses vanished after a reconnect$/);
 });
 
 test('a subtree that may not be read is a matter of health, and takes nothing away', async () => {
@@ -298,8 +306,7 @@ test('an ensemble that was emptied is held, and believed when the hold time is o
   await using world = await live(time, twenty);
   await world.outage(130 * second, () => world.tree.remove('/dubbo'));
   await world.until('all is held', () => world.held === 40);
-  await world.always('it stays', () => world.up === 40, holdMs - 5 * second);
-  await world.until('it passes', () => world.up === 0);
+  await world.heldFor(holdMs, () => world.up === 0);
 });
 
 test('hold times do not run while the ensemble is away again', async () => {

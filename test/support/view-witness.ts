@@ -1,5 +1,4 @@
-import { HiddenPaths } from '../../agent/zookeeper/hidden-paths.ts';
-import { wantAt } from '../../agent/zookeeper/client/paths.ts';
+import { isWithin, wantAt } from '../../agent/zookeeper/client/paths.ts';
 import type { TreeEvent, TreeInterest } from '../../agent/zookeeper/client/tree.ts';
 import type { NodeState, TreeJournal } from './tree-journal.ts';
 import { wholeSnapshots } from './whole-snapshots.ts';
@@ -7,8 +6,8 @@ import { wholeSnapshots } from './whole-snapshots.ts';
 /**
  * Judges what a driver delivers against the history of the tree. Of each wanted node it may only say what that node was
  * at some moment, never going back; a snapshot has to say of each what it was after its connection was opened. So
- * nothing is removed that lived, nothing is missing from a snapshot, and nothing is told that was not. Nodes that were
- * reported unreadable, and what is below them, are judged only where something is said of them.
+ * nothing is removed that lived, nothing is missing from a snapshot, and nothing is told that was not. Nodes that are
+ * reported unreadable with a snapshot (in the same turn, before it), and what is below them, may be missing from it.
  */
 export class ViewWitness {
   /** What was said wrongly. */
@@ -19,7 +18,8 @@ export class ViewWitness {
   lost = 0;
   private readonly journal: TreeJournal;
   private readonly interest: TreeInterest;
-  private readonly hidden = new HiddenPaths();
+  /** Paths that were reported unreadable in this turn. */
+  private readonly hidden = new Set<string>();
   /** By path: the moment of which the view speaks. */
   private readonly moments = new Map<string, number>();
   /** When the present connection was opened. */
@@ -52,11 +52,9 @@ export class ViewWitness {
     switch (event.kind) {
       case 'snapshot':
         this.snapshots += 1;
-        this.hidden.renew();
         this.takeSnapshot(event.nodes);
         return;
       case 'changed':
-        this.hidden.delete(event.path);
         this.claim(event.path, textOf(event.data), 0, 'changed');
         return;
       case 'removed':
@@ -64,6 +62,9 @@ export class ViewWitness {
         return;
       case 'unreadable':
         this.hidden.add(event.path);
+        queueMicrotask(() => {
+          this.hidden.clear();
+        });
         return;
       case 'lost':
         this.lost += 1;
@@ -77,10 +78,14 @@ export class ViewWitness {
     const { openedAt } = this;
     for (const [path, data] of nodes) this.claim(path, textOf(data), openedAt, 'snapshot');
     for (const path of new Set([...this.journal.paths(), ...this.view.keys()])) {
-      if (nodes.has(path) || this.hidden.covers(path)) continue;
+      if (nodes.has(path) || this.isHidden(path)) continue;
       if (wantAt(this.interest, path) === undefined) continue;
       this.claim(path, undefined, openedAt, 'missing in a snapshot');
     }
+  }
+
+  private isHidden(path: string): boolean {
+    return [...this.hidden].some((hidden) => isWithin(hidden, path));
   }
 
   private claim(path: string, state: NodeState, from: number, what: string): void {

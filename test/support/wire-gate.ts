@@ -123,11 +123,13 @@ export class WireGate {
 
   private write(link: GateLink): void {
     link.isWriting = false;
-    const [chunk] = link.bytes;
-    if (chunk === undefined) {
+    // What has waited together comes together, in one segment if pieces allow it.
+    const chunk = Buffer.concat(link.bytes);
+    if (chunk.length === 0) {
       if (link.isOver) link.client.end();
       return;
     }
+    link.bytes = [chunk];
     const size = this.pieces[this.nextPiece % Math.max(1, this.pieces.length)] ?? chunk.length;
     const allowed = Math.min(chunk.length, size, this.byteCredit, this.bytesUntilCut ?? Infinity);
     if (allowed === 0 || link.client.destroyed) return;
@@ -157,7 +159,7 @@ interface GateLink {
   /** Frames that have not reached the server. */
   readonly requests: Buffer[];
   /** What has not reached the client. */
-  readonly bytes: Buffer[];
+  bytes: Buffer[];
   /** Whether the server has closed. */
   isOver: boolean;
   isWriting: boolean;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { ProtocolError, TransientError, messageOf } from '../../../common/errors.ts';
 import type { Credentials } from './access.ts';
+import { Breather } from './breather.ts';
 import { dial, isTlsRecord } from './dial.ts';
 import { describeErrorCode, errorCodes, isSessionOver } from './error-codes.ts';
 import { explainClose, explainSessionOver, explainSocketError, explainTimeout } from './explain.ts';
@@ -39,6 +40,7 @@ export class Connection {
   private readonly options: ConnectionOptions;
   private readonly handlers: ConnectionHandlers;
   private readonly frames = new FrameReader();
+  private readonly breather = new Breather();
   private readonly pending = new PendingRequests();
   private phase: ConnectionPhase = 'idle';
   private socket: Socket | undefined;
@@ -53,11 +55,6 @@ export class Connection {
     this.handlers = handlers;
     this.lastZxid = options.lastZxid;
     this.liveness = this.livenessFor(options.sessionTimeoutMs);
-  }
-
-  /** Whether requests can be sent. */
-  get isReady(): boolean {
-    return this.phase === 'ready';
   }
 
   /** The highest transaction that this server, or an earlier one, has shown us. */
@@ -163,6 +160,7 @@ export class Connection {
         this.onFrame(content, now);
       });
       if (this.frames.isMidFrame) this.liveness.progressed(now);
+      this.breather.worked(this.socket, now);
     } catch (error) {
       this.end(
         error instanceof ProtocolError
@@ -244,10 +242,11 @@ export class Connection {
   }
 
   private onReply(xid: number, error: number, body: JuteReader): void {
-    const pending = this.pending.take();
+    const pending = this.pending.first;
     if (pending?.xid !== xid) {
       throw new ProtocolError(`a reply to request ${xid}, expected ${pending?.xid ?? 'none'}`);
     }
+    this.pending.take();
     if (this.phase === 'ready' && isSessionOver(error)) {
       const { kind, reason } = explainSessionOver(error, this.options);
       pending.onEnd?.(new TransientError(`${this.name}: ${reason}`));

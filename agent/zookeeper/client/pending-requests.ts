@@ -22,9 +22,14 @@ export class PendingRequests {
     this.requests.push(request);
   }
 
-  /** The one whose reply is next; undefined if none waits. */
+  /** The one whose reply is next. It waits on. */
+  get first(): PendingRequest | undefined {
+    return this.requests[this.head];
+  }
+
+  /** The same, and it waits no more. */
   take(): PendingRequest | undefined {
-    const first = this.requests[this.head];
+    const { first } = this;
     if (first === undefined) return undefined;
     this.head += 1;
     if (this.head === this.requests.length || this.head > taken) {

@@ -22,6 +22,8 @@ export class SnapshotWalk {
   private readonly limits: WalkLimits;
   /** Reads not sent yet; taken from its end (depth first keeps it small). */
   private readonly open: WalkRead[] = [];
+  /** Paths whose named children are not planned yet: a root can have tens of thousands of them. */
+  private readonly unplanned: string[] = [];
   private outstanding = 0;
   private answered = 0;
   private readonly replyBytes = { children: 1_024, data: 1_024 };
@@ -34,7 +36,7 @@ export class SnapshotWalk {
 
   /** Whether everything has been read. */
   get isDone(): boolean {
-    return this.open.length === 0 && this.outstanding === 0;
+    return this.open.length === 0 && this.unplanned.length === 0 && this.outstanding === 0;
   }
 
   /** Whether not one read was answered: then the walk says nothing about the tree. */
@@ -56,6 +58,7 @@ export class SnapshotWalk {
     let requestBytes = 0;
     let replyBytes = 0;
     for (;;) {
+      if (this.open.length === 0) this.planNext();
       const read = this.open.at(-1);
       if (read === undefined || batch.length >= this.limits.operationsMax) break;
       requestBytes += read.path.length * 3 + 18;
@@ -113,8 +116,16 @@ export class SnapshotWalk {
         this.open.push({ kind: 'data', path });
       else if (isListed) this.nodes.set(path, null);
     }
-    if (typeof want.children === 'object') {
-      for (const name of want.children) this.visit(childPath(path, name), false);
+    if (typeof want.children === 'object') this.unplanned.push(path);
+  }
+
+  private planNext(): void {
+    while (this.open.length === 0) {
+      const path = this.unplanned.pop();
+      if (path === undefined) return;
+      const { children } = this.interest.want(path);
+      if (typeof children !== 'object') continue;
+      for (const name of children) this.visit(childPath(path, name), false);
     }
   }
 }

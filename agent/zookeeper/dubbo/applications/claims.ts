@@ -160,10 +160,18 @@ function complete(
   return { instance: { ...instance, locality, labels }, traits };
 }
 
+/** Labels are shared by many endpoints: each set is extended once. */
+const extended = new WeakMap<object, Readonly<Record<string, string>>>();
+
 function withLabel(
   labels: Readonly<Record<string, string>>,
   sharing: Sharing,
 ): Readonly<Record<string, string>> {
-  const entries = Object.entries({ ...labels, [inferredLabel]: 'true' });
-  return sharing.labels(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+  let found = extended.get(labels);
+  if (found === undefined) {
+    const entries = Object.entries({ ...labels, [inferredLabel]: 'true' });
+    found = sharing.labels(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+    extended.set(labels, found);
+  }
+  return found;
 }

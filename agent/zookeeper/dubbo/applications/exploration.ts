@@ -80,9 +80,11 @@ export class Exploration {
     }
     const found = await walk.definitionPaths(directories, applications);
     const definitions = await walk.definitions(this.unread(found, applications));
+    const pathsByApplication = Map.groupBy(found, nodeName);
     const pause = new Pause();
     for (const application of applications.keys()) {
-      this.learn(application, startedAt, { found, definitions, unseen: walk.unseen });
+      const paths = new Set(pathsByApplication.get(application));
+      this.learn(application, startedAt, { paths, definitions, unseen: walk.unseen });
       if (pause.isDue()) await pause.turn();
     }
     this.forget(applications, startedAt);
@@ -107,10 +109,9 @@ export class Exploration {
     const definitions = new Map<string, Definition>();
     for (const [path, known] of before?.definitions ?? []) {
       const isUnseen = result.unseen.some((unseen) => isWithin(unseen, path));
-      if (isUnseen || result.found.has(path)) definitions.set(path, known);
+      if (isUnseen || result.paths.has(path)) definitions.set(path, known);
     }
-    for (const path of result.found) {
-      if (nodeName(path) !== application) continue;
+    for (const path of result.paths) {
       const read = result.definitions.get(path);
       if (read === 'gone') definitions.delete(path);
       else if (read !== undefined) definitions.set(path, { service: read, readAt: startedAt });
@@ -142,8 +143,8 @@ interface Definition {
 }
 
 interface Result {
-  /** Paths of definitions that exist. */
-  readonly found: ReadonlySet<string>;
+  /** Paths of the application's definitions that exist. */
+  readonly paths: ReadonlySet<string>;
   /** Of those that were read and understood. */
   readonly definitions: ReadonlyMap<string, DubboService | 'gone'>;
   /** What could not be looked at. */

@@ -29,7 +29,7 @@ test('a removal is said when it has waited, with the time of its observation', (
   assert.equal(emission.update('a', undefined, 50), undefined);
   assert.equal(emission.nextDueAt(), 110);
   assert.deepEqual(emission.takeDue(109), { changes: [], observedAt: 109 });
-  assert.deepEqual([...emission.instances().keys()], ['a']);
+  assert.deepEqual([...new Map(emission.instances()).keys()], ['a']);
   assert.deepEqual(emission.takeDue(110), { changes: [removal], observedAt: 10 });
   assert.equal(emission.nextDueAt(), undefined);
   assert.equal(emission.size, 0);

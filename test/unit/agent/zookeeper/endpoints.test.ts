@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EndpointTable } from '../../../../agent/zookeeper/endpoints.ts';
-import type { Claim } from '../../../../agent/zookeeper/endpoints.ts';
+import type { Claim, SweptNode } from '../../../../agent/zookeeper/endpoints.ts';
 import type { NodeReading, Reading } from '../../../../agent/zookeeper/reading.ts';
 import type { Instance } from '../../../../common/instance.ts';
 
@@ -40,6 +40,8 @@ function table(): { table: EndpointTable; told: string[] } {
 }
 
 const data = (text: string): Buffer => Buffer.from(text);
+const sweptOf = (endpoints: EndpointTable): readonly SweptNode[] =>
+  [...endpoints.swept()].filter((node) => node !== undefined);
 
 test('the newest node describes the endpoint; of two as old always the same one does', () => {
   const { table: endpoints } = table();
@@ -64,7 +66,7 @@ test('what a snapshot does not name has gone, unless it is kept', () => {
   endpoints.set('/r/d/1', data('y'));
   endpoints.keep('/r/b/1');
   endpoints.keep('/r/unknown');
-  const swept = [...endpoints.swept()];
+  const swept = sweptOf(endpoints);
   assert.deepEqual(
     swept.map(({ directory }) => directory),
     ['/r/c'],
@@ -142,7 +144,7 @@ test('a directory is no record, and told as what it is', () => {
   endpoints.set('/elsewhere', data('x'));
   assert.deepEqual(told, ['directory /r/a']);
   endpoints.beginSweep();
-  assert.equal([...endpoints.swept()].length, 1);
+  assert.equal(sweptOf(endpoints).length, 1);
 });
 
 test('what is remembered of the past is bounded', () => {
@@ -221,7 +223,7 @@ test('a swept node takes its claims along', () => {
   endpoints.set('/f/x', data('1'));
   endpoints.claim('/f/x', [claim('a', 'one')]);
   endpoints.beginSweep();
-  for (const node of endpoints.swept()) endpoints.sweep(node);
+  for (const node of sweptOf(endpoints)) endpoints.sweep(node);
   assert.equal(endpoints.current('a'), undefined);
   assert.deepEqual(endpoints.lastPaths('a'), []);
 });
@@ -251,13 +253,13 @@ test('facts and own endpoints are told when they come, change and go', () => {
   ]);
 });
 
-test('endpoints can be looked for and marked', () => {
+test('endpoints that are so can be marked', () => {
   const { table: endpoints } = factual();
   endpoints.set('/r/a/1', data('one'));
-  endpoints.set('/r/b/1', data('two'));
+  for (let number = 0; number < 2_000; number++) endpoints.set(`/r/${number}/1`, data('two'));
+  endpoints.delete('/r/7/1');
   endpoints.takeMarked();
-  const ids = [...endpoints.idsOf(({ instance: { address } }) => address === 'two')];
-  assert.deepEqual(ids, ['b']);
-  endpoints.mark('b');
-  assert.deepEqual([...endpoints.takeMarked()], ['b']);
+  const steps = [...endpoints.mark(({ instance: { address } }) => address === 'one')];
+  assert.ok(steps.length >= 2);
+  assert.deepEqual([...endpoints.takeMarked()], ['a']);
 });

@@ -347,3 +347,27 @@ void describe('a server before 3.6', () => {
     assert.equal(seen.count('removed'), 0);
   });
 });
+
+void describe('files for access', () => {
+  void test('that are not there yet are a loss with a reason, and waited for', async () => {
+    await start();
+    stub.faults.saslUsers = new Map([['reader', 'secret']]);
+    const saslFile = `${secretFile('')}.later`;
+    const seen = watch({ saslFile });
+    await eventually(() => assert.ok(seen.count('lost') >= 2));
+    assert.match(seen.losses[0] ?? '', /^zookeeper: access files cannot be used: ENOENT.*\.later/);
+    assert.equal(stub.connections, 0);
+    writeFileSync(saslFile, 'reader:secret\n');
+    await seen.sees(everything);
+  });
+
+  void test('a server whose name cannot be resolved is another matter', async () => {
+    await start();
+    const seen = watch({}, 'no-such-host.invalid');
+    await eventually(() => assert.ok(seen.count('lost') >= 2));
+    assert.match(
+      seen.losses[0] ?? '',
+      /^zookeeper: servers cannot be used: .*no-such-host\.invalid/,
+    );
+  });
+});

@@ -218,6 +218,13 @@ test('an application of Dubbo 2.7.5 has one', () => {
   assert.ok(applicationOf(registration({ revision: undefined, metadata })) !== undefined);
 });
 
+test('a path that is too long for an id gives no endpoint of the application', () => {
+  const path = `/services/${'x'.repeat(1024)}/192.0.2.1:1`;
+  const options = { ...context, hasApplicationHosts: true };
+  const { claims, dropped } = claimsOf(path, recordOf(registration({})), noServices, options);
+  assert.deepEqual([claims, dropped], [[], ['too-long']]);
+});
+
 test('an application that names no protocol speaks one at its port', () => {
   const params = JSON.stringify({ port: '20880', protocol: 'tri' });
   const metadata = { 'dubbo.metadata-service.url-params': params };
