@@ -8,6 +8,7 @@ import { rigTest } from '../rigs/rig-test.ts';
 import { connectRigClient } from '../rigs/zookeeper-client.ts';
 import { startZooKeeper } from '../rigs/zookeeper.ts';
 import { eventually } from '../support/eventually.ts';
+import { openZooKeeperWriter } from '../support/independent-writer.ts';
 import { FollowedSource, RememberedReport } from '../support/followed-source.ts';
 import { optionsForTests, silent } from './zookeeper-source-suite.ts';
 
@@ -44,6 +45,7 @@ async function started(provider: Provider, maxSessionTimeoutMs: number) {
     const leaves = (name: string): Promise<string[]> => client.children(`/dubbo/${name}/providers`);
     return {
       followed,
+      registry,
       report,
       provider: rig,
       leaves,
@@ -127,4 +129,56 @@ for (const generation of ['2.7', '3.3'] as const) {
     run.provider.resume();
     await eventually(() => assert.deepEqual(run.interfaces(), [before]), waitMs);
   });
+
+  rigTest(
+    `rules for a Dubbo ${generation} provider count, told back by it or not`,
+    'every',
+    async () => {
+      const services = [{ interface: demo, weight: 150 }] as const;
+      await using run = await started({ generation, ip: '192.0.2.24', services }, 10_000);
+      await using writer = await openZooKeeperWriter(run.registry);
+      const shows = async (
+        weight: number,
+        tag: string | undefined,
+        status = 'UP',
+      ): Promise<void> => {
+        await eventually(() => {
+          const found = run.interfaces()[0];
+          const seen = [found?.weight, found?.labels['dubbo.tag'], found?.status];
+          assert.deepEqual(seen, [weight, tag, status]);
+        }, waitMs);
+      };
+      await shows(150, undefined);
+      const document = `/dubbo/config/dubbo/${demo}::.configurators`;
+      const yaml = (parameters: string): string =>
+        `configVersion: v2.7\nscope: service\nkey: ${demo}\nenabled: true\nconfigs:\n- addresses: ["0.0.0.0"]\n  side: provider\n  parameters: {${parameters}}\n`;
+      await writer.create(document, yaml('weight: 77'));
+      await shows(77, undefined);
+      const tags =
+        'key: orders\nenabled: true\nforce: false\ntags:\n- {name: blue, addresses: ["192.0.2.24"]}\n';
+      await writer.create('/dubbo/config/dubbo/orders.tag-router', tags);
+      await shows(77, 'blue');
+      await writer.setData(document, yaml('disabled: true'));
+      await shows(150, 'blue', 'OUT_OF_SERVICE');
+      await writer.remove(document);
+      await shows(150, 'blue');
+      const host = `192.0.2.24:${run.provider.port}`;
+      const url = `override://${host}/${demo}?category=configurators&dynamic=false&enabled=true&weight=300`;
+      const leaf = `/dubbo/${demo}/configurators/${encodeURIComponent(url)}`;
+      await writer.create(leaf);
+      await shows(300, 'blue');
+      await eventually(
+        async () => assert.match((await run.leaves(demo)).join(), /weight%3D300/),
+        waitMs,
+      );
+      await shows(300, 'blue');
+      await writer.remove(leaf);
+      await writer.remove('/dubbo/config/dubbo/orders.tag-router');
+      await shows(150, undefined);
+      assert.deepEqual(
+        run.followed.removed.filter((id) => id.startsWith('dubbo:')),
+        [],
+      );
+    },
+  );
 }
