@@ -166,9 +166,14 @@ export class RegistryAgent {
   private async consume(signal: AbortSignal): Promise<void> {
     for await (const event of this.source.watch(signal)) {
       const before = this.health.state;
+      const wasFollowed = this.health.isFollowed;
       if (event.kind === 'snapshot') await this.takeSnapshot(event);
       else if (event.kind === 'changes') await this.takeChanges(event);
-      if (this.health.note(event)) this.announce(before);
+      const hasChanged = this.health.note(event);
+      if (this.health.isFollowed && !wasFollowed && before !== 'waiting') {
+        this.view.renewHolds(performance.now());
+      }
+      if (hasChanged) this.announce();
     }
     if (!signal.aborted)
       throw new Error(`${this.options.registry}: the source has ended by itself`);
@@ -184,7 +189,7 @@ export class RegistryAgent {
       if (!event.instances.has(id)) this.view.remove(id, performance.now());
       if (pause.isDue()) await pause.turn();
     }
-    this.settle(event.observedAt);
+    this.settle(event);
     tidyHeapAfter(event.instances.size);
     if (this.outbox.sequence > 0) return;
     this.outbox.open();
@@ -198,7 +203,7 @@ export class RegistryAgent {
       else this.view.remove(change.id, performance.now());
       if (pause.isDue()) await this.commitAndTurn(event.observedAt, pause);
     }
-    this.settle(event.observedAt);
+    this.settle(event);
   }
 
   private async commitAndTurn(observedAt: number, pause: Pause): Promise<void> {
@@ -206,15 +211,15 @@ export class RegistryAgent {
     await pause.turn();
   }
 
-  private settle(observedAt: number): void {
-    this.view.settle(observedAt, performance.now());
+  private settle({ observedAt, doubt }: { observedAt: number; doubt?: string }): void {
+    this.view.settle(observedAt, performance.now(), doubt);
     this.confirmer.poke();
   }
 
   private async tickForever(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       // What the registry said runs out only while the registry can be read.
-      if (this.health.state === 'live') {
+      if (this.health.isFollowed) {
         this.view.tick(performance.now());
         this.confirmer.poke();
       }
@@ -223,12 +228,10 @@ export class RegistryAgent {
     }
   }
 
-  private announce(before: HealthState): void {
+  private announce(): void {
     const { state, reason } = this.health;
-    if (state === 'live') {
-      if (before !== 'waiting') this.view.renewHolds(performance.now());
-      this.log.info('the registry is live');
-    } else this.log.warn({ reason }, `the registry is ${state}`);
+    if (state === 'live') this.log.info('the registry is live');
+    else this.log.warn({ reason }, `the registry is ${state}`);
     this.targets.beat();
     this.reportCensus();
   }

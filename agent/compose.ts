@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
 import { guardOfRegistry } from '../common/guard-limits.ts';
+import type { GuardPolicy } from '../common/guard.ts';
 import type { EurekaAddress, ZooKeeperAddress } from '../common/registry-address.ts';
 import { datacenterOf } from '../common/registry.ts';
+import type { RegistryKind } from '../common/registry.ts';
 import { softwareVersion } from '../common/version.ts';
 import { RegistryAgent } from './agent.ts';
 import type { ReadingValues } from './config.ts';
@@ -14,6 +16,7 @@ import { ResolvingSource } from './resolving-source.ts';
 import { SourceNotes } from './source-facts.ts';
 import type { Source } from './source.ts';
 import { zooKeeperOptionsOf } from './zookeeper/config.ts';
+import { zooKeeperHoldMs } from './zookeeper/doubt.ts';
 import { createZooKeeperSource } from './zookeeper/source.ts';
 
 /** The registry of an agent. */
@@ -50,7 +53,7 @@ export function composeAgent(registry: RegistryAddress, around: AgentSurrounding
       defaultLocality: values.locality,
       software: softwareVersion,
       emptyServiceMs: values.emptyServiceTime,
-      guard: guardOfRegistry(values, id),
+      guard: { ...guardOfKind(registry.kind, values), ...guardOfRegistry(values, id) },
       feed: around.feed,
       notes,
     },
@@ -58,6 +61,11 @@ export function composeAgent(registry: RegistryAddress, around: AgentSurrounding
     observer,
     log,
   );
+}
+
+/** What the configuration says of the guard without naming it. */
+function guardOfKind(kind: RegistryKind, values: ReadingValues): Partial<GuardPolicy> {
+  return kind === 'zookeeper' ? { holdMs: zooKeeperHoldMs(values.zookeeperSessionTimeout) } : {};
 }
 
 type Report = ReturnType<AgentMetrics['forRegistry']>['report'];

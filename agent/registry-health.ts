@@ -10,9 +10,15 @@ export class RegistryHealth {
     reason: 'not read yet',
   };
   private confirmedAt: number | undefined;
+  private isPartlySuspect = false;
 
   get state(): HealthState {
     return this.current.state;
+  }
+
+  /** Whether what is known is being followed: all of it, or all but parts that are suspect. */
+  get isFollowed(): boolean {
+    return this.state === 'live' || this.isPartlySuspect;
   }
 
   /** Why the state is not live, or empty. */
@@ -29,6 +35,7 @@ export class RegistryHealth {
   note(event: SourceEvent): boolean {
     const before = this.current.state;
     if (event.kind === 'changes' && event.isPartial === true) return false;
+    this.isPartlySuspect = event.kind === 'suspect' && event.isPartial === true;
     if (event.kind === 'lost' || event.kind === 'suspect') {
       this.current = { state: event.kind, reason: event.reason };
     } else if (event.kind === 'snapshot' || before !== 'waiting') {

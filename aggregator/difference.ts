@@ -8,6 +8,12 @@ import { encodeInstance } from '../proto/instance-codec.ts';
 /** Several agents' instances; together they are what a registry consists of. */
 export type InstanceMaps = readonly Map<string, Instance>[];
 
+/** What the guard is to know of a registry. */
+export interface Beliefs {
+  readonly census: Census;
+  readonly doubt: string | undefined;
+}
+
 const guardChunk = 1000;
 
 const statusRank: Readonly<Record<InstanceStatus, number>> = {
@@ -89,12 +95,12 @@ export class Difference {
     }
   }
 
-  /** Second step: afterwards `changed` is complete. */
-  async guard(guard: Guard, census: Census, pause: Pause): Promise<void> {
+  /** Second step: afterwards `changed` is complete. Doubt as in Guard.want. */
+  async guard(guard: Guard, { census, doubt }: Beliefs, pause: Pause): Promise<void> {
     const losses = [...this.losses.values()];
     for (let start = 0; start < losses.length; start += guardChunk) {
       const chunk = losses.slice(start, start + guardChunk);
-      const outcome = guard.want(chunk, census, performance.now());
+      const outcome = guard.want(chunk, census, performance.now(), doubt);
       for (const { id } of outcome.held) {
         const instance = resolve(this.before, id);
         if (instance !== undefined) this.held.set(id, instance);

@@ -12,7 +12,7 @@ import type { InstanceMaps } from './difference.ts';
 import { GuardOutlet } from './guard-outlet.ts';
 import type { RegistryListener, SavedRegistry } from './registry-types.ts';
 import type { InstanceSource } from './service-index.ts';
-import { createVoice, isHealthy, speakers } from './voice.ts';
+import { createVoice, doubtOf, isHealthy, speakers } from './voice.ts';
 import type { Voice } from './voice.ts';
 
 /** An agent that is away and superseded for so long is forgotten. */
@@ -220,6 +220,7 @@ export class RegistryCatalog implements InstanceSource {
     const before = voice.health?.state;
     voice.health = health;
     voice.healthAt = performance.now();
+    if (voice.snapshotEpoch === voice.identity.epoch) voice.heldRemovals = health.heldRemovals;
     if (before === health.state) return;
     if (before !== undefined || health.state !== 'live') {
       const { agentId } = voice.identity;
@@ -273,6 +274,11 @@ export class RegistryCatalog implements InstanceSource {
     return result;
   }
 
+  /** Whether what it said is in force. */
+  private speaks(voice: Voice): boolean {
+    return this.inForce.includes(voice.instances);
+  }
+
   /** Puts in force what the voices say, of which one may have said something new. */
   private async transit(step: {
     readonly isGuarded: boolean;
@@ -293,7 +299,8 @@ export class RegistryCatalog implements InstanceSource {
     const difference = new Difference({ before: this.inForce, after: target }, this.held);
     await difference.compute(step.isGuarded, pause);
     const census = this.listener.census(this.id);
-    await difference.guard(this.guard, census, pause);
+    const doubt = doubtOf([...this.voices.values()].filter((voice) => this.speaks(voice)));
+    await difference.guard(this.guard, { census, doubt }, pause);
     this.touched = undefined;
     if (next !== undefined) {
       if (next.voice.stream !== undefined && next.voice.stream !== next.stream) {
@@ -303,6 +310,7 @@ export class RegistryCatalog implements InstanceSource {
       }
       next.voice.instances = next.instances;
       next.voice.hasSnapshot = true;
+      if (next.voice.snapshotEpoch !== next.voice.identity.epoch) next.voice.heldRemovals = 0;
       next.voice.snapshotEpoch = next.voice.identity.epoch;
     }
     const isFirst = !this.isHeard;

@@ -16,6 +16,8 @@ export interface Voice {
   /** Distinguishes its streams: what an older one still does is void. */
   stream: object | undefined;
   health: RegistryHealth | undefined;
+  /** Removals that it held when it was last heard of in the epoch of that snapshot. */
+  heldRemovals: number;
   /** `performance.now()` of the health, and of the end of the stream. */
   healthAt: number;
   closedAt: number;
@@ -34,6 +36,7 @@ export function createVoice(identity: AgentIdentity): Voice {
     snapshotEpoch: '',
     stream: undefined,
     health: undefined,
+    heldRemovals: 0,
     healthAt: 0,
     closedAt: 0,
     closeReason: '',
@@ -46,6 +49,19 @@ export function isHealthy(voice: Voice): boolean {
   return (
     voice.stream !== undefined && (voice.health === undefined || voice.health.state === 'live')
   );
+}
+
+/**
+ * Why what a registry says next is doubted: an agent in force held removals when it was last heard of. One that has
+ * restarted has forgotten them, and says nothing of instances that it would have kept. Eureka's agents ask other servers,
+ * so this is for ensembles alone.
+ */
+export function doubtOf(inForce: Iterable<Voice>): string | undefined {
+  for (const { identity, heldRemovals } of inForce) {
+    if (heldRemovals === 0 || identity.kind !== 'zookeeper') continue;
+    return `agent ${identity.agentId} held ${heldRemovals} removals when it was last heard of`;
+  }
+  return undefined;
 }
 
 /**

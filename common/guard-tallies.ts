@@ -85,7 +85,7 @@ interface Scope {
 }
 
 /** Whether what was lost of a scope is a mass: the evidence for the operator, or undefined. */
-export function massEvidence(scope: Scope, tally: Tally, policy: GuardPolicy): string | undefined {
+function massEvidence(scope: Scope, tally: Tally, policy: GuardPolicy): string | undefined {
   const { service, kind, doubt } = scope;
   if (policy.fraction >= 1) return undefined;
   const { wanted } = tally;

@@ -22,3 +22,15 @@ export class Pause {
     this.startedAt = performance.now();
   }
 }
+
+/** Takes all steps, with turns for others between them. */
+export async function inTurns(steps: Iterable<undefined>, pause: Pause): Promise<void> {
+  const taking = steps[Symbol.iterator]();
+  while (taking.next().done !== true) if (pause.isDue()) await pause.turn();
+}
+
+/** Takes all steps in this turn. */
+export function atOnce(steps: Iterable<undefined>): void {
+  const taking = steps[Symbol.iterator]();
+  while (taking.next().done !== true);
+}

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Change, Instance } from '../../common/instance.ts';
+import type { Processes } from './processes.ts';
 
 /**
  * What has been said to the agent, and what is to be said next. Additions and changes are said at
@@ -11,14 +12,19 @@ import type { Change, Instance } from '../../common/instance.ts';
  */
 export class Emission {
   private readonly removalDelayMs: number;
+  private readonly processes: Processes | undefined;
   private readonly said = new Map<string, Instance>();
   /** In the order in which they fall due, since all wait equally long. */
   private leaving = new Map<string, Departure>();
   private isHeld = false;
 
-  /** @param removalDelayMs how long an endpoint may be away before that is said */
-  constructor(removalDelayMs: number) {
+  /**
+   * @param removalDelayMs how long an endpoint may be away before that is said
+   * @param processes told of every endpoint
+   */
+  constructor(removalDelayMs: number, processes?: Processes) {
     this.removalDelayMs = removalDelayMs;
+    this.processes = processes;
   }
 
   /** The endpoint is this now, or not there. Returns the change that is to be said now, if any. */
@@ -27,25 +33,32 @@ export class Emission {
     if (current === undefined) {
       if (said !== undefined && !this.leaving.has(id)) {
         this.leaving.set(id, { dueAt: now + this.removalDelayMs, observedAt: now });
+        this.processes?.leaving(said, now);
       }
       return undefined;
     }
-    this.leaving.delete(id);
+    if (this.leaving.delete(id) && said !== undefined) this.processes?.staying(said);
     if (said === current) return undefined;
     this.said.set(id, current);
+    this.processes?.said(said, current);
     return said !== undefined && isDeepStrictEqual(said, current)
       ? undefined
       : { kind: 'upsert', instance: current };
   }
 
-  /** The removals that have waited long enough, and when the first of them was observed. */
-  takeDue(now: number): { readonly changes: readonly Change[]; readonly observedAt: number } {
+  /** At most so many of the removals that have waited long enough, and when the first of these was observed. */
+  takeDue(
+    now: number,
+    max = Infinity,
+  ): { readonly changes: readonly Change[]; readonly observedAt: number } {
     const changes: Change[] = [];
     let observedAt = now;
     if (this.isHeld) return { changes, observedAt };
     for (const [id, departure] of this.leaving) {
-      if (departure.dueAt > now) break;
+      if (departure.dueAt > now || changes.length >= max) break;
       this.leaving.delete(id);
+      const said = this.said.get(id);
+      if (said !== undefined) this.processes?.gone(said);
       this.said.delete(id);
       observedAt = Math.min(observedAt, departure.observedAt);
       changes.push({ kind: 'removal', id });
@@ -78,6 +91,11 @@ export class Emission {
   /** Everything that has been said and not taken back. */
   instances(): Iterable<[string, Instance]> {
     return this.said;
+  }
+
+  /** How many removals wait. */
+  get leavingCount(): number {
+    return this.leaving.size;
   }
 
   /** How many endpoints have been said and not taken back. */

@@ -149,6 +149,11 @@ export class EndpointTable {
     return hasInstance(node) ? node : undefined;
   }
 
+  /** How many ids are marked. */
+  get markedCount(): number {
+    return this.marked.size;
+  }
+
   /** The ids whose endpoints may have changed since the last call. */
   takeMarked(): ReadonlySet<string> {
     const marked = this.marked;

@@ -8,20 +8,23 @@ import type { SourceEvent } from '../source.ts';
  */
 export class Mailbox {
   private data: Data | undefined;
-  private confirmedAt: number | undefined;
+  private confirmed:
+    { readonly observedAt: number; readonly doubt: string | undefined } | undefined;
   private trouble: SourceEvent | undefined;
   private end: { readonly error: unknown } | 'closed' | undefined;
   private wake: (() => void) | undefined;
 
   /** The map is the mailbox's from here on, and its reader's after that. */
-  putSnapshot(instances: Map<string, Instance>, observedAt: number): void {
-    this.data = { kind: 'snapshot', instances, observedAt };
-    this.confirmedAt = undefined;
+  putSnapshot(instances: Map<string, Instance>, observedAt: number, doubt?: string): void {
+    this.data = { kind: 'snapshot', instances, observedAt, doubt };
+    this.confirmed = undefined;
     this.putData();
   }
 
-  putChanges(changes: readonly Change[], observedAt: number): void {
-    this.data ??= { kind: 'changes', byId: new Map(), observedAt };
+  /** @param doubt see SourceEvent; it goes for all that waits */
+  putChanges(changes: readonly Change[], observedAt: number, doubt?: string): void {
+    this.data ??= { kind: 'changes', byId: new Map(), observedAt, doubt };
+    if (doubt !== undefined) this.data.doubt = doubt;
     for (const change of changes) merge(this.data, change);
     if (this.data.kind === 'changes') {
       this.data.observedAt = Math.min(this.data.observedAt, observedAt);
@@ -30,13 +33,14 @@ export class Mailbox {
   }
 
   /** What is known holds. */
-  putConfirmed(observedAt: number): void {
-    this.confirmedAt = observedAt;
+  putConfirmed(observedAt: number, doubt?: string): void {
+    this.confirmed = { observedAt, doubt };
     this.putData();
   }
 
-  putTrouble(kind: 'lost' | 'suspect', reason: string): void {
-    this.trouble = { kind, reason };
+  /** @param isPartial with `suspect`: the rest of the registry is read (see SourceEvent) */
+  putTrouble(kind: 'lost' | 'suspect', reason: string, isPartial = false): void {
+    this.trouble = kind === 'suspect' && isPartial ? { kind, reason, isPartial } : { kind, reason };
     this.wake?.();
   }
 
@@ -77,10 +81,15 @@ export class Mailbox {
       this.data = undefined;
       return event;
     }
-    if (this.confirmedAt !== undefined) {
-      const observedAt = this.confirmedAt;
-      this.confirmedAt = undefined;
-      return { kind: 'changes', changes: [], observedAt };
+    if (this.confirmed !== undefined) {
+      const { observedAt, doubt } = this.confirmed;
+      this.confirmed = undefined;
+      return {
+        kind: 'changes',
+        changes: [],
+        observedAt,
+        ...(doubt === undefined ? {} : { doubt }),
+      };
     }
     const trouble = this.trouble;
     this.trouble = undefined;
@@ -93,8 +102,14 @@ type Data =
       readonly kind: 'snapshot';
       readonly instances: Map<string, Instance>;
       readonly observedAt: number;
+      doubt: string | undefined;
     }
-  | { readonly kind: 'changes'; readonly byId: Map<string, Change>; observedAt: number };
+  | {
+      readonly kind: 'changes';
+      readonly byId: Map<string, Change>;
+      observedAt: number;
+      doubt: string | undefined;
+    };
 
 function merge(data: Data, change: Change): void {
   const id = change.kind === 'upsert' ? change.instance.id : change.id;
@@ -104,7 +119,9 @@ function merge(data: Data, change: Change): void {
 }
 
 function toEvent(data: Data): SourceEvent {
+  const { observedAt } = data;
+  const doubt = data.doubt === undefined ? {} : { doubt: data.doubt };
   return data.kind === 'snapshot'
-    ? data
-    : { kind: 'changes', changes: [...data.byId.values()], observedAt: data.observedAt };
+    ? { kind: 'snapshot', instances: data.instances, observedAt, ...doubt }
+    : { kind: 'changes', changes: [...data.byId.values()], observedAt, ...doubt };
 }

@@ -1,7 +1,8 @@
 import { TransientError } from '../../common/errors.ts';
 import type { Change, Instance } from '../../common/instance.ts';
-import { Pause } from '../../common/yielding.ts';
+import { atOnce, inTurns, Pause } from '../../common/yielding.ts';
 import type { Verdicts } from '../source.ts';
+import type { Doubts } from './doubt.ts';
 import { Emission } from './emission.ts';
 import type { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
@@ -14,6 +15,7 @@ import type { ViewNotes } from './view-notes.ts';
 /** What a view of a registry is made of. */
 export interface RegistryViewParts extends UnderstandingParts {
   readonly removalDelayMs: number;
+  readonly doubts: Doubts;
   /** Where source events go. */
   readonly mailbox: Mailbox;
 }
@@ -48,7 +50,7 @@ export class RegistryView {
 
   constructor(parts: RegistryViewParts) {
     this.parts = parts;
-    this.emission = new Emission(parts.removalDelayMs);
+    this.emission = new Emission(parts.removalDelayMs, parts.doubts.processes);
     this.understanding = new Understanding(parts);
     this.notes = this.understanding.notes;
     this.table = this.understanding.table;
@@ -64,6 +66,7 @@ export class RegistryView {
   /** Takes one event of the driver, in its order. Never throws: a defect ends the mailbox. */
   deliver(event: TreeEvent): void {
     if (this.isClosed) return;
+    this.parts.doubts.heard(event, performance.now());
     if (this.isBusy) {
       if (beginsSnapshot(event)) this.backlog = this.backlog.filter(isStillNews);
       this.backlog.push(event);
@@ -176,7 +179,7 @@ export class RegistryView {
     this.armTimer();
     this.notes.unreadable(this.hidden.size);
     if (this.hidden.size > 0) this.putHidden();
-    else this.parts.mailbox.putConfirmed(observedAt);
+    else this.parts.mailbox.putConfirmed(observedAt, this.doubt());
   }
 
   /** Works off a snapshot and whatever has come behind it, until nothing waits. */
@@ -195,9 +198,12 @@ export class RegistryView {
           else this.apply(event);
           if (pause.isDue()) await pause.turn();
         }
-        if (this.understanding.hasChangedRules) await this.markConcerned(pause);
+        if (this.understanding.hasChangedRules)
+          await inTurns(this.understanding.markConcerned(), pause);
       }
-      if (this.isHeard && this.partNodes === undefined) this.flush();
+      if (this.isHeard && this.partNodes === undefined) {
+        await inTurns(this.flushing(0), pause);
+      }
     } catch (error) {
       this.parts.mailbox.fail(error);
     } finally {
@@ -220,18 +226,20 @@ export class RegistryView {
       this.putHidden();
       return;
     }
-    await this.markConcerned(pause);
+    await inTurns(this.understanding.markConcerned(), pause);
     const now = performance.now();
     this.emission.resume(now);
     for (const id of this.table.takeMarked()) {
       this.update(id, now);
       if (pause.isDue()) await pause.turn();
     }
+    this.parts.doubts.resynced(now);
     if (!this.isHeard) this.logFirst(nodes);
     this.isHeard = true;
     this.isCurrent = true;
     this.observedAt = Infinity;
-    this.parts.mailbox.putSnapshot(await this.instances(pause), event.observedAt);
+    const instances = await this.instances(pause);
+    this.parts.mailbox.putSnapshot(instances, event.observedAt, this.doubt());
     this.putHidden();
   }
 
@@ -275,12 +283,6 @@ export class RegistryView {
     }
   }
 
-  /** Rules have changed: whom they could concern is looked at anew. */
-  private async markConcerned(pause: Pause): Promise<void> {
-    const marking = this.understanding.markConcerned()[Symbol.iterator]();
-    while (marking.next().done !== true) if (pause.isDue()) await pause.turn();
-  }
-
   /** A first reading without a whole root would say that everything below it is gone. */
   private isRootHidden(): boolean {
     return this.parts.readings.some(({ roots }) => roots.some((root) => this.hidden.covers(root)));
@@ -300,32 +302,45 @@ export class RegistryView {
   private flushAlone(dueAt: number): void {
     if (this.isBusy || this.partNodes !== undefined || !this.isHeard || this.isClosed) return;
     try {
-      this.flush(dueAt);
+      const { leavingCount } = this.emission;
+      if (this.table.markedCount + leavingCount > slicedMin) void this.workOff([]);
+      else this.flush(dueAt);
     } catch (error) {
       this.parts.mailbox.fail(error);
     }
   }
 
-  /** Says what has changed, and the removals that have waited long enough. */
   private flush(dueAt = 0): void {
+    atOnce(this.flushing(dueAt));
+  }
+
+  /** Says what has changed, and the removals that have waited long enough; in steps, as one event. */
+  private *flushing(dueAt: number): Iterable<undefined> {
     const now = Math.max(performance.now(), dueAt);
     const changes: Change[] = [];
+    let { observedAt } = this;
+    this.observedAt = Infinity;
     for (const id of this.table.takeMarked()) {
       const change = this.update(id, now);
       if (change !== undefined) changes.push(change);
+      yield undefined;
     }
-    let { observedAt } = this;
-    this.observedAt = Infinity;
-    const due = this.emission.takeDue(now);
-    if (due.changes.length > 0) {
-      changes.push(...due.changes);
+    for (;;) {
+      const due = this.emission.takeDue(now, dueMax);
+      if (due.changes.length === 0) break;
+      for (const change of due.changes) changes.push(change);
       observedAt = Math.min(observedAt, due.observedAt);
+      yield undefined;
     }
     this.armTimer();
     this.notes.tellCounts();
     if (changes.length === 0) return;
-    this.parts.mailbox.putChanges(changes, Math.min(observedAt, now));
+    this.parts.mailbox.putChanges(changes, Math.min(observedAt, now), this.doubt());
     this.putHidden();
+  }
+
+  private doubt(): string | undefined {
+    return this.parts.doubts.current(performance.now());
   }
 
   private update(id: string, now: number): Change | undefined {
@@ -353,7 +368,8 @@ export class RegistryView {
     const waits = this.isHeard
       ? ''
       : ': nothing is published before it can be read (grant read permission, or leave the root out)';
-    this.parts.mailbox.putTrouble('suspect', `zookeeper: ${this.hidden.describe()}${waits}`);
+    const reason = `zookeeper: ${this.hidden.describe()}${waits}`;
+    this.parts.mailbox.putTrouble('suspect', reason, this.isHeard && this.isCurrent);
   }
 
   private logFirst(nodes: number): void {
@@ -364,8 +380,10 @@ export class RegistryView {
 
 type TreePart = TreeEvent & { readonly kind: 'part' };
 
-/** Larger parts of a snapshot are worked off in slices. Nodes. */
+/** More than that is worked off in slices: nodes of a part of a snapshot, endpoints that have changed. */
 const slicedMin = 1_000;
+/** Removals that are taken in one step. */
+const dueMax = 200;
 /** How long a first reading waits for what has to be asked beside it, milliseconds. */
 const firstAnswersMs = 10_000;
 

@@ -6,6 +6,7 @@ import type { TreeReport } from './client/driver.ts';
 import { DubboApplications } from './dubbo/applications/applications.ts';
 import type { DubboApplicationsReport } from './dubbo/applications/applications.ts';
 import { createAskProvider } from './dubbo/applications/metadata-service.ts';
+import { Doubts } from './doubt.ts';
 import { createDubboReading } from './dubbo/dubbo.ts';
 import { dubboContext } from './dubbo/dubbo-instance.ts';
 import { Mailbox } from './mailbox.ts';
@@ -16,6 +17,11 @@ import { Sharing } from './sharing.ts';
 import { createSpringCloudReading } from './spring-cloud.ts';
 import type { TreeInterest, TreeWatcher } from './client/tree.ts';
 import type { ZooKeeperOptions } from './options.ts';
+
+/** What reading a tree takes; of the connection only how long its session lives (default: 10 s). */
+export type TreeSourceOptions = Omit<ZooKeeperOptions, 'target'> & {
+  readonly target?: Pick<ZooKeeperOptions['target'], 'sessionTimeoutMs'>;
+};
 
 /**
  * A source that reads an ensemble. Throws ConfigurationError when the servers cannot be understood
@@ -34,29 +40,26 @@ export function createZooKeeperSource(
 /** The same over a tree watcher of the caller's. */
 export function createTreeSource(
   tree: TreeWatcher,
-  options: Omit<ZooKeeperOptions, 'target'>,
+  options: TreeSourceOptions,
   report: SourceReport,
   log: Logger,
 ): Source {
   return new TreeSource(tree, options, report, log);
 }
 
+const defaultSessionTimeoutMs = 10_000;
+
 class TreeSource implements Source {
   private readonly tree: TreeWatcher;
   private readonly sharing = new Sharing();
   private readonly readings: readonly Reading[];
   private readonly interest: TreeInterest;
-  private readonly options: Omit<ZooKeeperOptions, 'target'>;
+  private readonly options: TreeSourceOptions;
   private readonly report: SourceReport;
   private readonly log: Logger;
   private view: RegistryView | undefined;
 
-  constructor(
-    tree: TreeWatcher,
-    options: Omit<ZooKeeperOptions, 'target'>,
-    report: SourceReport,
-    log: Logger,
-  ) {
+  constructor(tree: TreeWatcher, options: TreeSourceOptions, report: SourceReport, log: Logger) {
     this.tree = tree;
     this.options = options;
     this.report = report;
@@ -76,6 +79,7 @@ class TreeSource implements Source {
       readings,
       applications,
       removalDelayMs,
+      doubts: new Doubts(this.options.target?.sessionTimeoutMs ?? defaultSessionTimeoutMs),
       mailbox,
       report,
       log,

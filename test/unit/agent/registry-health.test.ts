@@ -16,3 +16,17 @@ test('a registry is live from its first snapshot on, and again after each word o
   assert.equal(health.note({ kind: 'changes', changes: [], observedAt: 30 }), true);
   assert.equal(health.ageMs(31), 1);
 });
+
+test('a registry of which parts are suspect is followed', () => {
+  const health = new RegistryHealth();
+  assert.equal(health.isFollowed, false);
+  health.note({ kind: 'snapshot', instances: new Map(), observedAt: 1 });
+  assert.equal(health.isFollowed, true);
+  assert.equal(health.note({ kind: 'suspect', reason: 'hidden', isPartial: true }), true);
+  assert.deepStrictEqual([health.state, health.isFollowed], ['suspect', true]);
+  health.note({ kind: 'suspect', reason: 'empty' });
+  assert.equal(health.isFollowed, false);
+  health.note({ kind: 'suspect', reason: 'hidden', isPartial: true });
+  health.note({ kind: 'lost', reason: 'away' });
+  assert.equal(health.isFollowed, false);
+});

@@ -255,6 +255,30 @@ test('no more than some of the parts that are held are named in the log', async 
   assert.equal(lines.filter((line) => line.includes('"others":2')).length, 2);
 });
 
+test('what an agent of an ensemble held before it restarted is held here', async () => {
+  const loose: GuardPolicy = { ...strict, fraction: 0.5 };
+  const followed = new Followed(loose);
+  const first = followed.catalog.open(agent({ kind: 'zookeeper' }));
+  await first.replace(instances('a', 40), receipt);
+  first.health({ ...health('live'), heldRemovals: 6 });
+  first.close('restarts');
+  const second = followed.catalog.open(agent({ kind: 'zookeeper', epoch: '02' }));
+  second.health(health('live'));
+  await second.replace(instances('a', 34), receipt);
+  assert.equal(followed.ids().length, 40);
+  assert.match(
+    followed.activations[0] ?? '',
+    /6 of 40 UP instances removed .*; in doubt: agent .* held 6 removals when it was last heard of/,
+  );
+  second.close('restarts again');
+  const third = followed.catalog.open(agent({ kind: 'zookeeper', epoch: '03' }));
+  await third.replace(instances('a', 28), receipt);
+  assert.equal(followed.ids().length, 34, 'nothing was held by the second one');
+  assert.equal(followed.registry.release(), 6);
+  await followed.settled();
+  await eventually(() => assert.equal(followed.ids().length, 28));
+});
+
 test('instances that all are down in a new epoch are held as they were', async () => {
   const followed = new Followed(strict);
   await followed.catalog.open(agent()).replace(instances('a', 10), receipt);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Emission } from '../../../../agent/zookeeper/emission.ts';
+import { Processes } from '../../../../agent/zookeeper/processes.ts';
 import type { Instance } from '../../../../common/instance.ts';
 
 function instance(address: string): Instance {
@@ -69,4 +70,25 @@ test('removals wait while they are held, and anew afterwards', () => {
   emission.resume(5_050);
   assert.equal(emission.nextDueAt(), 5_100);
   assert.deepEqual(emission.takeDue(5_100), { changes: [removal], observedAt: 10 });
+});
+
+test('processes are told of every endpoint', () => {
+  const processes = new Processes(1000);
+  const emission = new Emission(100, processes);
+  const counts = (now: number): string => {
+    const { processes: vanished, of } = processes.vanished(now);
+    return `${vanished} of ${of}`;
+  };
+  emission.update('a', one, 0);
+  assert.equal(counts(0), '0 of 1');
+  emission.update('a', undefined, 10);
+  assert.equal(counts(10), '1 of 1');
+  emission.update('a', one, 20);
+  assert.equal(counts(20), '0 of 1');
+  emission.update('a', instance('192.0.2.2'), 30);
+  assert.equal(counts(30), '0 of 1');
+  emission.update('a', undefined, 40);
+  emission.takeDue(140);
+  assert.equal(counts(140), '1 of 1');
+  assert.equal(counts(1040), '0 of 0');
 });

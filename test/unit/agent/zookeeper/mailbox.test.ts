@@ -92,3 +92,29 @@ test('a failure rejects the reader', async () => {
   mailbox.fail(new Error('defect'));
   await assert.rejects(next, /defect/);
 });
+
+test('doubt goes with what waits, and is not taken back by what comes behind it', async () => {
+  const mailbox = new Mailbox();
+  mailbox.putChanges([removal('a')], 1);
+  mailbox.putChanges([removal('b')], 2, 'away');
+  mailbox.putChanges([removal('c')], 3);
+  const changes = [removal('a'), removal('b'), removal('c')];
+  assert.deepEqual(await mailbox.next(), {
+    kind: 'changes',
+    changes,
+    observedAt: 1,
+    doubt: 'away',
+  });
+  mailbox.putSnapshot(new Map(), 4, 'away');
+  const snapshot = { kind: 'snapshot', instances: new Map(), observedAt: 4, doubt: 'away' };
+  assert.deepEqual(await mailbox.next(), snapshot);
+  mailbox.putConfirmed(5, 'away');
+  const confirmed = { kind: 'changes', changes: [], observedAt: 5, doubt: 'away' };
+  assert.deepEqual(await mailbox.next(), confirmed);
+});
+
+test('what is suspect in part says so', async () => {
+  const mailbox = new Mailbox();
+  mailbox.putTrouble('suspect', 'hidden', true);
+  assert.deepEqual(await mailbox.next(), { kind: 'suspect', reason: 'hidden', isPartial: true });
+});

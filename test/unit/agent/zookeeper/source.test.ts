@@ -219,6 +219,7 @@ test('what may not be read is suspect, and stays', async (context) => {
   assert.equal(followed.view.size, 2);
   const suspect = {
     kind: 'suspect',
+    isPartial: true,
     reason: 'zookeeper: no permission to read /dubbo/com.example.Greeter/providers',
   };
   assert.deepEqual(followed.events.at(-1), suspect);
@@ -402,4 +403,18 @@ test('a source of a real ensemble does not connect before it is watched', () => 
   const { registry } = optionsForTests;
   const options = { ...defaultZooKeeperOptions, registry, target };
   assert.ok(createZooKeeperSource(options, new RememberedReport(), silent));
+});
+
+test('a registry that empties at once is one event, in slices', async (context) => {
+  const { tree, followed } = await follow(context, (fake) => {
+    for (const each of bulkPaths({ interfaces: 100, providersPerInterface: 30 })) fake.create(each);
+  });
+  assert.equal(followed.view.size, 3_000);
+  const events = followed.events.length;
+  tree.lose();
+  tree.remove('/dubbo');
+  tree.resync();
+  await eventually(() => assert.equal(followed.view.size, 0));
+  const kinds = followed.events.slice(events).map(({ kind }) => kind);
+  assert.deepEqual(kinds, ['lost', 'snapshot', 'changes']);
 });
