@@ -117,6 +117,7 @@ export class OneShotWatcher implements WatchLife {
     } finally {
       signal.removeEventListener('abort', onAbort);
       for (const timer of this.timers) clearInterval(timer);
+      this.reads.close();
       await Promise.all([this.side.close(), this.client.dispose()]);
     }
     if (this.defect !== undefined) throw this.defect;
@@ -180,18 +181,20 @@ export class OneShotWatcher implements WatchLife {
   }
 
   /** Reads what a path needs, with watches, one kind after the other. */
-  private read(path: string, done: () => void): void {
+  private read(path: string, done: (bytes: number) => void): void {
     const serverPath = toServerPath(this.context.chroot, path);
     const needed = this.tree.readOf(path);
+    let bytes = 0;
     const finish = (): void => {
       this.guarded(() => {
-        done();
+        done(bytes);
         if (this.unread?.delete(path) === true) this.completeSnapshot();
       });
     };
     const readData = (): void => {
       this.client.getData(serverPath, (error, data) => {
         this.apply(path, error, finish, () => {
+          bytes += data?.length ?? 0;
           this.tree.found(path, data);
           finish();
         });
@@ -200,6 +203,7 @@ export class OneShotWatcher implements WatchLife {
     if (needed?.children === true) {
       this.client.getChildren(serverPath, (error, names) => {
         this.apply(path, error, finish, () => {
+          for (const name of names) bytes += name.length;
           this.tree.listed(path, names);
           if (needed.data) readData();
           else finish();

@@ -92,6 +92,7 @@ export class PersistentWatcher implements WatchLife {
     const end = await this.over.promise;
     signal.removeEventListener('abort', onAbort);
     clearInterval(this.recheckTimer);
+    this.reads.close();
     await this.connection.close();
     if (end.kind === 'defect') throw end.error;
     if (signal.aborted) return { kind: 'stopped' };
@@ -248,16 +249,17 @@ export class PersistentWatcher implements WatchLife {
     }
   }
 
-  private readData(path: string, done: () => void): void {
+  private readData(path: string, done: (bytes: number) => void): void {
     const serverPath = toServerPath(this.context.chroot, path);
     this.connection.request(
       (xid) => encodeRead(xid, opcodes.getData, serverPath),
       (error, body) => {
+        const bytes = body.remaining;
         if (error === errorCodes.ok) this.changed(path, decodeData(body));
         else if (error === errorCodes.noNode) this.removed(path);
         else if (this.walk !== undefined) this.walk.unreadable.set(path, error);
         else this.noteUnreadable(path, error);
-        done();
+        done(bytes);
         if (this.walk !== undefined && this.awaited?.delete(path) === true) {
           this.completeWalk(this.walk);
         }

@@ -8,9 +8,10 @@ import {
   isSessionOver,
 } from '../../../../../agent/zookeeper/client/error-codes.ts';
 import { Liveness } from '../../../../../agent/zookeeper/client/liveness.ts';
-import { PathQueue } from '../../../../../agent/zookeeper/client/path-queue.ts';
+import { PathQueue, restAfter } from '../../../../../agent/zookeeper/client/path-queue.ts';
 import { PendingRequests } from '../../../../../agent/zookeeper/client/pending-requests.ts';
 import { ZxidFloor } from '../../../../../agent/zookeeper/client/zxid-floor.ts';
+import { eventually } from '../../../../support/eventually.ts';
 
 void test('delays double up to their bound, are drawn from zero, and start over after a reset', () => {
   const backoff = new Backoff({ minMs: 50, maxMs: 10_000, random: () => 0.5 });
@@ -45,16 +46,17 @@ void test('no more reads run than allowed, and the last reading begins after the
         const running: { readonly path: string; readonly done: () => void }[] = [];
         const state = new Map<string, number>();
         const read = new Map<string, number>();
-        const queue = new PathQueue(limit, (path, done) => {
+        const start = (path: string, done: (bytes: number) => void): void => {
           const seen = state.get(path) ?? 0;
           running.push({
             path,
             done: () => {
               read.set(path, seen);
-              done();
+              done(0);
             },
           });
-        });
+        };
+        const queue = new PathQueue(limit, start, () => 0);
         for (const step of steps) {
           if (step === null) {
             running.shift()?.done();
@@ -76,12 +78,33 @@ void test('no more reads run than allowed, and the last reading begins after the
 
 void test('reads that are answered at once do not go round in circles', () => {
   const seen: string[] = [];
-  const queue = new PathQueue(2, (path, done) => {
+  const start = (path: string, done: (bytes: number) => void): void => {
     seen.push(path);
-    done();
-  });
+    done(0);
+  };
+  const queue = new PathQueue(2, start, () => 0);
   for (const path of ['a', 'b', 'a']) queue.request(path);
   assert.deepEqual(seen, ['a', 'b', 'a']);
+});
+
+void test('a path that was just read rests, others do not, and what it was asked for is read later', async () => {
+  const seen: string[] = [];
+  const queue = new PathQueue(2, (path, done) => {
+    seen.push(path);
+    done(200_000);
+  });
+  for (const path of ['a', 'a', 'b', 'a']) queue.request(path);
+  assert.deepEqual(seen, ['a', 'b']);
+  assert.deepEqual(queue.paths, ['a']);
+  await eventually(() => assert.deepEqual(seen, ['a', 'b', 'a']));
+  assert.ok(queue.isIdle);
+  queue.request('a');
+  queue.close();
+  assert.ok(queue.isIdle);
+});
+
+void test('the more a reading brought, the longer its path rests, within bounds', () => {
+  assert.deepEqual([0, 600, 80_000, 600_000, 1e9].map(restAfter), [5, 5, 10, 75, 1_000]);
 });
 
 void test('servers that are behind are refused until nothing else was found for long enough', () => {
