@@ -112,7 +112,10 @@ async function runFiles(files: readonly string[], isUnitOnly: boolean): Promise<
     // Unit tests wait more than they compute: for timers, sockets, each other's turns.
     concurrency: isUnitOnly ? availableParallelism() * 2 : BOUNDED_CONCURRENCY,
     timeout: TEST_TIMEOUT_MS,
-    execArgv: ['--import', new URL('watchdog.ts', import.meta.url).href],
+    execArgv: [
+      ...['--import', new URL('compile-cache.ts', import.meta.url).href],
+      ...['--import', new URL('watchdog.ts', import.meta.url).href],
+    ],
     signal: abort.signal,
   });
   await new Promise((resolve, reject) => {

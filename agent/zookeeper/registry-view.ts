@@ -68,7 +68,9 @@ export class RegistryView {
     if (this.isClosed) return;
     this.parts.doubts.heard(event, performance.now());
     if (this.isBusy) {
-      if (beginsSnapshot(event)) this.backlog = this.backlog.filter(isStillNews);
+      // Behind a newer snapshot only what cannot be read still says something.
+      if (beginsSnapshot(event))
+        this.backlog = this.backlog.filter(({ kind }) => kind === 'unreadable');
       this.backlog.push(event);
       return;
     }
@@ -82,7 +84,7 @@ export class RegistryView {
 
   /** Rules that have changed count, unless a snapshot that is under way makes them count at its end. */
   private applyRules(): void {
-    if (this.isBusy || this.partNodes !== undefined || !this.isHeard) return;
+    if (this.isBusy || !this.canFlush()) return;
     if (this.understanding.hasChangedRules) void this.workOff([]);
   }
 
@@ -104,23 +106,11 @@ export class RegistryView {
     missing: (paths: readonly string[]) => Promise<ReadonlySet<string>>,
   ): Promise<Verdicts> {
     this.assertCurrent();
-    const pathsById = new Map(
-      ids.flatMap((id) => {
-        const paths = this.table.lastPaths(id);
-        return paths === undefined ? [] : [[id, paths] as const];
-      }),
-    );
-    const confirmed = new Set<string>();
-    const refuted = new Set<string>();
-    if (pathsById.size === 0) return { confirmed, refuted };
-    const absent = await missing([...new Set([...pathsById.values()].flat())]);
+    const suspected = this.understanding.lastPaths(ids);
+    if (suspected.size === 0) return { confirmed: new Set(), refuted: new Set() };
+    const absent = await missing([...new Set([...suspected.values()].flat())]);
     this.assertCurrent();
-    for (const [id, paths] of pathsById) {
-      const current = this.understanding.current(id);
-      if (current?.status === 'UP') refuted.add(id);
-      else if (current === undefined && paths.every((path) => absent.has(path))) confirmed.add(id);
-    }
-    return { confirmed, refuted };
+    return this.understanding.verdicts(suspected, absent);
   }
 
   private assertCurrent(): void {
@@ -182,33 +172,48 @@ export class RegistryView {
     else this.parts.mailbox.putConfirmed(observedAt, this.doubt());
   }
 
-  /** Works off a snapshot and whatever has come behind it, until nothing waits. */
+  /** Works off a snapshot and whatever comes meanwhile, until nothing waits. */
   private async workOff(events: readonly TreeEvent[]): Promise<void> {
     const pause = new Pause();
     this.isBusy = true;
-    this.backlog = [...events];
+    this.backlog.push(...events);
     try {
-      while (this.backlog.length > 0 || this.understanding.hasChangedRules) {
-        const events = this.backlog;
-        this.backlog = [];
-        for (const event of events) {
-          if (this.isClosed) return;
-          if (event.kind === 'snapshot') await this.applySnapshot(event, pause);
-          else if (event.kind === 'part') await this.applyPart(event, pause);
-          else this.apply(event);
-          if (pause.isDue()) await pause.turn();
-        }
-        if (this.understanding.hasChangedRules)
-          await inTurns(this.understanding.markConcerned(), pause);
-      }
-      if (this.isHeard && this.partNodes === undefined) {
-        await inTurns(this.flushing(0), pause);
-      }
+      do {
+        await this.takeBacklog(pause);
+        if (this.canFlush()) await inTurns(this.flushing(0), pause);
+      } while (this.hasWork());
     } catch (error) {
       this.parts.mailbox.fail(error);
     } finally {
       this.isBusy = false;
     }
+  }
+
+  private async takeBacklog(pause: Pause): Promise<void> {
+    while (this.backlog.length > 0 || this.understanding.hasChangedRules) {
+      const events = this.backlog;
+      this.backlog = [];
+      for (const event of events) {
+        if (this.isClosed) return;
+        if (event.kind === 'snapshot') await this.applySnapshot(event, pause);
+        else if (event.kind === 'part') await this.applyPart(event, pause);
+        else this.apply(event);
+        if (pause.isDue()) await pause.turn();
+      }
+      if (this.understanding.hasChangedRules)
+        await inTurns(this.understanding.markConcerned(), pause);
+    }
+  }
+
+  /** What came while the last of it was said. */
+  private hasWork(): boolean {
+    if (this.isClosed) return false;
+    if (this.backlog.length > 0 || this.understanding.hasChangedRules) return true;
+    return this.canFlush() && this.table.markedCount > 0;
+  }
+
+  private canFlush(): boolean {
+    return this.isHeard && this.partNodes === undefined;
   }
 
   private async applySnapshot(
@@ -300,7 +305,7 @@ export class RegistryView {
 
   /** A flush of its own turn. One that is due during a snapshot is done at the snapshot's end. */
   private flushAlone(dueAt: number): void {
-    if (this.isBusy || this.partNodes !== undefined || !this.isHeard || this.isClosed) return;
+    if (this.isBusy || !this.canFlush() || this.isClosed) return;
     try {
       const { leavingCount } = this.emission;
       if (this.table.markedCount + leavingCount > slicedMin) void this.workOff([]);
@@ -390,9 +395,4 @@ const firstAnswersMs = 10_000;
 /** Whether a whole new snapshot begins with it: it says all that changes before it could. */
 function beginsSnapshot(event: TreeEvent): boolean {
   return event.kind === 'part' ? event.isFirst : event.kind === 'snapshot' && !event.hasParts;
-}
-
-/** Whether an event that waits still says something when a newer snapshot stands behind it. */
-function isStillNews(event: TreeEvent): boolean {
-  return event.kind === 'unreadable';
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Instance } from '../../common/instance.ts';
-import type { SourceReport } from '../source.ts';
+import type { SourceReport, Verdicts } from '../source.ts';
 import type { DubboApplications } from './dubbo/applications/applications.ts';
 import { DubboKnowledge } from './dubbo/knowledge.ts';
 import { EndpointTable } from './endpoints.ts';
@@ -61,6 +61,34 @@ export class Understanding {
   current(id: string): Instance | undefined {
     const claim = this.table.current(id);
     return claim === undefined ? undefined : this.knowledge.project(claim);
+  }
+
+  /** The nodes that last vouched for each of these; an id that no node has vouched for lately is not among them. */
+  lastPaths(ids: readonly string[]): ReadonlyMap<string, readonly string[]> {
+    const pathsById = new Map<string, readonly string[]>();
+    for (const id of ids) {
+      const paths = this.table.lastPaths(id);
+      if (paths !== undefined) pathsById.set(id, paths);
+    }
+    return pathsById;
+  }
+
+  /**
+   * Which endpoints are gone, now that it is known which of the nodes that last vouched for them are: confirmed those
+   * for which no node has come since, refuted those that are there.
+   */
+  verdicts(
+    suspected: ReadonlyMap<string, readonly string[]>,
+    absent: ReadonlySet<string>,
+  ): Verdicts {
+    const confirmed = new Set<string>();
+    const refuted = new Set<string>();
+    for (const [id, paths] of suspected) {
+      const current = this.current(id);
+      if (current?.status === 'UP') refuted.add(id);
+      else if (current === undefined && paths.every((path) => absent.has(path))) confirmed.add(id);
+    }
+    return { confirmed, refuted };
   }
 
   /** What the application-level registration at this path vouches for may have changed. */

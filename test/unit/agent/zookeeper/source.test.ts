@@ -418,3 +418,19 @@ test('a registry that empties at once is one event, in slices', async (context) 
   const kinds = followed.events.slice(events).map(({ kind }) => kind);
   assert.deepEqual(kinds, ['lost', 'snapshot', 'changes']);
 });
+
+test('what comes while a large change is being said is said behind it, in whichever turn it comes', async (context) => {
+  const { tree, followed } = await follow(context);
+  const bulk = bulkPaths({ interfaces: 100, providersPerInterface: 60 });
+  for (const each of bulk) tree.create(each);
+  const late: string[] = [];
+  // One more in each microtask and each turn, as long as the others are being said.
+  for (let count = 0; count < 2_000 && followed.view.size < bulk.length; count++) {
+    const each = providerPath({}, `198.51.${count >> 8}.${count & 255}`);
+    late.push(each);
+    tree.create(each);
+    if (count % 20 === 0) await turn();
+    else await Promise.resolve();
+  }
+  await eventually(() => assert.equal(followed.view.size, bulk.length + late.length));
+});
