@@ -43,7 +43,7 @@ export class Doubts {
   }
 
   /** Takes note of every event of a driver, at once when it comes. */
-  heard(event: HeardEvent, now: number): void {
+  heard(event: TreeEvent, now: number): void {
     switch (event.kind) {
       case 'lost':
         this.answeredAt = undefined;
@@ -109,9 +109,6 @@ export class Doubts {
     this.burst = { at: now, evidence };
   }
 }
-
-/** An event of a driver; a snapshot may say that it comes from servers that are behind what was seen before. */
-export type HeardEvent = TreeEvent & { readonly isFromBehind?: boolean };
 
 /**
  * How long losses of an ensemble are held at least: two session timeouts. Those of its clients are not known; servers

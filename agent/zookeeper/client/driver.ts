@@ -95,6 +95,8 @@ export class TreeDriver implements TreeWatcher {
   private readonly oldServers = new Map<string, number>();
   private life: WatchLife | undefined;
   private hasSnapshot = false;
+  /** Whether a server is followed although it is behind, and has not said anything yet. */
+  private isFollowingBehind = false;
 
   constructor(target: ZooKeeperTarget, report: TreeReport, log: Logger, tuning: DriverTuning) {
     this.target = target;
@@ -184,6 +186,11 @@ export class TreeDriver implements TreeWatcher {
     const { server } = context.candidate;
     const observed: LifeContext = {
       ...context,
+      deliver: (event) => {
+        const isFromBehind = event.kind === 'snapshot' && this.isFollowingBehind;
+        if (isFromBehind) this.isFollowingBehind = false;
+        context.deliver(isFromBehind ? { ...event, isFromBehind } : event);
+      },
       report: {
         ...context.report,
         resynced: (nodes, elapsedMs) => {
@@ -253,6 +260,7 @@ export class TreeDriver implements TreeWatcher {
         this.log.warn({ server, cause: end.cause, reason }, 'zookeeper lost');
         const isBehind = end.cause === 'stale' || end.mayBeBehind === true;
         if (isBehind && this.floor.refused(performance.now())) {
+          this.isFollowingBehind = true;
           this.log.warn('zookeeper: all servers are behind what was seen: following them anyway');
         }
         return reason;

@@ -53,6 +53,8 @@ export type TreeEvent =
       /** Wanted nodes by path that were in no part; null = no data wanted or none there. */
       readonly nodes: ReadonlyMap<string, Buffer | null>;
       readonly observedAt: number;
+      /** Present when all servers that could be reached were behind what had been seen. */
+      readonly isFromBehind?: true;
     }
   | {
       readonly kind: 'changed';

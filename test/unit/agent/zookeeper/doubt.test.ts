@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { TreeEvent } from '../../../../agent/zookeeper/client/tree.ts';
 import { Doubts, zooKeeperHoldMs } from '../../../../agent/zookeeper/doubt.ts';
-import type { HeardEvent } from '../../../../agent/zookeeper/doubt.ts';
 import type { Instance } from '../../../../common/instance.ts';
 
 const second = 1000;
-const lost: HeardEvent = { kind: 'lost', reason: 'closed' };
+const lost: TreeEvent = { kind: 'lost', reason: 'closed' };
 const nodes = new Map<string, null>();
-const snapshot: HeardEvent = { kind: 'snapshot', hasParts: false, nodes, observedAt: 0 };
-const confirmed: HeardEvent = { kind: 'confirmed', observedAt: 0 };
-const part: HeardEvent = { kind: 'part', isFirst: true, nodes };
+const snapshot: TreeEvent = { kind: 'snapshot', hasParts: false, nodes, observedAt: 0 };
+const confirmed: TreeEvent = { kind: 'confirmed', observedAt: 0 };
+const part: TreeEvent = { kind: 'part', isFirst: true, nodes };
 
 /** A view that was read first at time 0, with a process at each of so many addresses. */
 function followed(addresses: number, sessionTimeoutMs = 10 * second): Doubts {

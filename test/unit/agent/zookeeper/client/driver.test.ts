@@ -204,6 +204,12 @@ for (const { driver, isOld } of kinds) {
       stub.faults.zxidOffset = -1_000_000n;
       stub.dropConnections();
       await recorder.snapshots(2);
+      stub.dropConnections();
+      await recorder.snapshots(3);
+      const behind = recorder.events.flatMap((event) =>
+        event.kind === 'snapshot' ? [event.isFromBehind] : [],
+      );
+      assert.deepEqual(behind.slice(0, 3), [undefined, true, undefined]);
     });
 
     void test('an expired session is followed by a new one', async () => {
