@@ -134,9 +134,9 @@ function renderSource(source: SourceFacts): Markup {
       `${expired.count} stopped renewing and are still listed: ${expired.examples.join(', ')}${more}`,
     );
   }
-  if (unresolvedHosts > 0) lines.push(`${unresolvedHosts} host names cannot be resolved`);
+  if (unresolvedHosts > 0) lines.push(`host names that cannot be resolved: ${unresolvedHosts}`);
   if (unreadable > 0)
-    lines.push(`${unreadable} paths may not be read: what is known of them stays`);
+    lines.push(`paths that may not be read: ${unreadable} (what is known of them stays)`);
   const kinds = Object.entries(ignored).map(([kind, count]) => `${count} ${kind}`);
   if (kinds.length > 0) lines.push(`left alone: ${kinds.join(', ')}`);
   const small = lines.map((line) => html`<div><small>${line}</small></div>`);

@@ -21,15 +21,18 @@ export class Mailbox {
     this.putData();
   }
 
-  /** @param doubt see SourceEvent; it goes for all that waits */
-  putChanges(changes: readonly Change[], observedAt: number, doubt?: string): void {
-    this.data ??= { kind: 'changes', byId: new Map(), observedAt, doubt };
+  /** @param marks see SourceEvent: doubt goes for all that waits, the last word on `isPartial` counts */
+  putChanges(changes: readonly Change[], observedAt: number, marks: ChangesMarks = {}): void {
+    const { doubt, isPartial = false } = marks;
+    this.data ??= { kind: 'changes', byId: new Map(), observedAt, doubt, isPartial };
     if (doubt !== undefined) this.data.doubt = doubt;
     for (const change of changes) merge(this.data, change);
     if (this.data.kind === 'changes') {
       this.data.observedAt = Math.min(this.data.observedAt, observedAt);
+      this.data.isPartial = isPartial;
     }
-    this.putData();
+    if (isPartial) this.wake?.();
+    else this.putData();
   }
 
   /** What is known holds. */
@@ -97,6 +100,12 @@ export class Mailbox {
   }
 }
 
+/** What is said with changes. */
+export interface ChangesMarks {
+  readonly doubt?: string | undefined;
+  readonly isPartial?: boolean;
+}
+
 type Data =
   | {
       readonly kind: 'snapshot';
@@ -108,6 +117,7 @@ type Data =
       readonly kind: 'changes';
       readonly byId: Map<string, Change>;
       observedAt: number;
+      isPartial: boolean;
       doubt: string | undefined;
     };
 
@@ -121,7 +131,15 @@ function merge(data: Data, change: Change): void {
 function toEvent(data: Data): SourceEvent {
   const { observedAt } = data;
   const doubt = data.doubt === undefined ? {} : { doubt: data.doubt };
-  return data.kind === 'snapshot'
-    ? { kind: 'snapshot', instances: data.instances, observedAt, ...doubt }
-    : { kind: 'changes', changes: [...data.byId.values()], observedAt, ...doubt };
+  if (data.kind === 'snapshot') {
+    return { kind: 'snapshot', instances: data.instances, observedAt, ...doubt };
+  }
+  const isPartial = data.isPartial ? { isPartial: true } : {};
+  return {
+    kind: 'changes',
+    changes: [...data.byId.values()],
+    observedAt,
+    ...doubt,
+    ...isPartial,
+  };
 }

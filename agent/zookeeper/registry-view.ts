@@ -340,8 +340,8 @@ export class RegistryView {
     this.armTimer();
     this.notes.tellCounts();
     if (changes.length === 0) return;
-    this.parts.mailbox.putChanges(changes, Math.min(observedAt, now), this.doubt());
-    this.putHidden();
+    const marks = { doubt: this.doubt(), isPartial: this.hidden.size > 0 || !this.isCurrent };
+    this.parts.mailbox.putChanges(changes, Math.min(observedAt, now), marks);
   }
 
   private doubt(): string | undefined {
@@ -370,9 +370,10 @@ export class RegistryView {
   private putHidden(): void {
     this.notes.unreadable(this.hidden.size);
     if (this.hidden.size === 0) return;
-    const waits = this.isHeard
-      ? ''
-      : ': nothing is published before it can be read (grant read permission, or leave the root out)';
+    const waits =
+      !this.isHeard && this.isRootHidden()
+        ? ': nothing is published before it can be read (grant read permission, or leave the root out)'
+        : '';
     const reason = `zookeeper: ${this.hidden.describe()}${waits}`;
     this.parts.mailbox.putTrouble('suspect', reason, this.isHeard && this.isCurrent);
   }

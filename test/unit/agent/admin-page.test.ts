@@ -72,7 +72,7 @@ test('what an operator should know of the registry is told', () => {
   const { body } = renderAgentPage(reportOf(registryOf({ source: facts })));
   for (const shown of [
     ...['http://eureka-1:8761/eureka/', '12 stopped renewing', 'SHOP/1, SHOP/2, ...'],
-    ...['3 host names', '2 servers push, last 1.2 s ago: 40 heartbeat, 2 register'],
+    ...['cannot be resolved: 3', '2 servers push, last 1.2 s ago: 40 heartbeat, 2 register'],
   ]) {
     assert.ok(body.includes(shown), shown);
   }

@@ -96,7 +96,7 @@ test('a failure rejects the reader', async () => {
 test('doubt goes with what waits, and is not taken back by what comes behind it', async () => {
   const mailbox = new Mailbox();
   mailbox.putChanges([removal('a')], 1);
-  mailbox.putChanges([removal('b')], 2, 'away');
+  mailbox.putChanges([removal('b')], 2, { doubt: 'away' });
   mailbox.putChanges([removal('c')], 3);
   const changes = [removal('a'), removal('b'), removal('c')];
   assert.deepEqual(await mailbox.next(), {
@@ -117,4 +117,16 @@ test('what is suspect in part says so', async () => {
   const mailbox = new Mailbox();
   mailbox.putTrouble('suspect', 'hidden', true);
   assert.deepEqual(await mailbox.next(), { kind: 'suspect', reason: 'hidden', isPartial: true });
+});
+
+test('changes that say nothing of the rest leave trouble as it is', async () => {
+  const mailbox = new Mailbox();
+  mailbox.putTrouble('suspect', 'a part may not be read', true);
+  mailbox.putChanges([removal('a')], 1, { isPartial: true });
+  const changes = { kind: 'changes', observedAt: 1 } as const;
+  assert.deepEqual(await mailbox.next(), { ...changes, changes: [removal('a')], isPartial: true });
+  assert.equal((await mailbox.next())?.kind, 'suspect');
+  mailbox.putChanges([removal('a')], 1, { isPartial: true });
+  mailbox.putChanges([removal('b')], 2);
+  assert.deepEqual(await mailbox.next(), { ...changes, changes: [removal('a'), removal('b')] });
 });

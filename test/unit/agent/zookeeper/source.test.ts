@@ -224,9 +224,12 @@ test('what may not be read is suspect, and stays', async (context) => {
   };
   assert.deepEqual(followed.events.at(-1), suspect);
   tree.confirm();
-  tree.setData('/services/orders/orders-1', springNode('DOWN'));
   await turn();
   assert.deepEqual(followed.events.at(-1), suspect);
+  tree.setData('/services/orders/orders-1', springNode('DOWN'));
+  await turn();
+  const last = followed.events.at(-1);
+  assert.ok(last?.kind === 'changes' && last.isPartial === true && last.changes.length === 1);
   tree.allow('/dubbo/com.example.Greeter/providers');
   tree.lose();
   tree.resync();
