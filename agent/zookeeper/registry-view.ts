@@ -369,11 +369,10 @@ export class RegistryView {
   /** As long as something is hidden, whatever is said, the registry is not wholly believed. */
   private putHidden(): void {
     this.notes.unreadable(this.hidden.size);
-    if (this.hidden.size === 0) return;
-    const waits =
-      !this.isHeard && this.isRootHidden()
-        ? ': nothing is published before it can be read (grant read permission, or leave the root out)'
-        : '';
+    if (this.hidden.size === 0 || (!this.isHeard && !this.isRootHidden())) return;
+    const waits = this.isHeard
+      ? ''
+      : ': nothing is published before it can be read (grant read permission, or leave the root out)';
     const reason = `zookeeper: ${this.hidden.describe()}${waits}`;
     this.parts.mailbox.putTrouble('suspect', reason, this.isHeard && this.isCurrent);
   }

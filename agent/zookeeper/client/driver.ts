@@ -95,6 +95,8 @@ export class TreeDriver implements TreeWatcher {
   private readonly oldServers = new Map<string, number>();
   private life: WatchLife | undefined;
   private hasSnapshot = false;
+  /** Why servers could not be followed since one was: said once each, however often they are tried. */
+  private readonly told = new Set<string>();
   /** Whether a server is followed although it is behind, and has not said anything yet. */
   private isFollowingBehind = false;
 
@@ -152,7 +154,10 @@ export class TreeDriver implements TreeWatcher {
       if (!(error instanceof TransientError)) throw error;
       const what = credentials === undefined ? 'access files' : 'servers';
       const reason = `zookeeper: ${what} cannot be used: ${messageOf(error)}`;
-      this.log.warn({ reason }, 'zookeeper cannot be dialled');
+      this.log[this.isToldFirst(reason) ? 'warn' : 'debug'](
+        { reason },
+        'zookeeper cannot be dialled',
+      );
       return reason;
     }
     if (candidate === undefined || credentials === undefined) return undefined;
@@ -197,6 +202,7 @@ export class TreeDriver implements TreeWatcher {
           this.backoff.reset();
           if (!this.hasSnapshot) {
             this.hasSnapshot = true;
+            this.told.clear();
             this.report.connected(server, driver);
             this.log.info({ server, driver, nodes }, 'zookeeper connected');
           }
@@ -247,6 +253,13 @@ export class TreeDriver implements TreeWatcher {
     return 'persistent';
   }
 
+  private isToldFirst(reason: string): boolean {
+    if (this.told.has(reason)) return false;
+    if (this.told.size >= toldMax) this.told.clear();
+    this.told.add(reason);
+    return true;
+  }
+
   private judge(candidate: Candidate, end: LifeEnd): string | undefined {
     const { server } = candidate;
     switch (end.kind) {
@@ -257,7 +270,8 @@ export class TreeDriver implements TreeWatcher {
       case 'over': {
         const reason = messageOf(end.error);
         this.report.disconnected?.(server, end.cause);
-        this.log.warn({ server, cause: end.cause, reason }, 'zookeeper lost');
+        const level = this.isToldFirst(reason) ? 'warn' : 'debug';
+        this.log[level]({ server, cause: end.cause, reason }, 'zookeeper lost');
         const isBehind = end.cause === 'stale' || end.mayBeBehind === true;
         if (isBehind && this.floor.refused(performance.now())) {
           this.isFollowingBehind = true;
@@ -268,6 +282,8 @@ export class TreeDriver implements TreeWatcher {
     }
   }
 }
+
+const toldMax = 100;
 
 function tooOld(candidate: Candidate): TransientError {
   const { server } = candidate;

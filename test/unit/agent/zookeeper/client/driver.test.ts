@@ -212,6 +212,21 @@ for (const { driver, isOld } of kinds) {
       assert.deepEqual(behind.slice(0, 3), [undefined, true, undefined]);
     });
 
+    void test('why a server cannot be followed is said once, until it is followed again', async () => {
+      const seen = watch();
+      const said = (): number =>
+        seen.lines.filter((line) => /"level":(40|"warn").*no connection/.test(line)).length;
+      await seen.sees(everything);
+      for (const outages of [1, 2]) {
+        const losses = seen.losses.length;
+        await stub.stop();
+        await eventually(() => assert.ok(seen.losses.length >= losses + 4));
+        assert.equal(said(), outages);
+        await stub.start();
+        await seen.snapshots(outages + 1);
+      }
+    });
+
     void test('an expired session is followed by a new one', async () => {
       const seen = watch();
       await seen.sees(everything);
