@@ -102,7 +102,7 @@ function openLink(
     reset: () => {
       state.links.delete(link);
       for (const socket of [client, upstream]) {
-        if (!socket.destroyed) socket.resetAndDestroy();
+        reset(socket);
       }
     },
   };
@@ -123,6 +123,12 @@ function openLink(
       if (client.destroyed && upstream.destroyed) state.links.delete(link);
     });
   }
+}
+
+/** A socket whose end is under way cannot be reset: Node would never close it, and spin when the process ends. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else if (!socket.destroyed) socket.resetAndDestroy();
 }
 
 /** One direction of a link. */
