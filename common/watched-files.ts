@@ -67,7 +67,7 @@ export class WatchedFiles<T> {
     try {
       const stamps = await stampsOf(this.paths);
       const isUnchanged = stamps.text === before?.text && before.isSettled;
-      const contents = isUnchanged ? undefined : await Promise.all(this.paths.map(read));
+      const contents = isUnchanged ? undefined : await inOrder(this.paths, read);
       this.stamps = stamps;
       if (contents === undefined) return;
       if (!isSame(contents, this.goodContents)) {
@@ -90,13 +90,23 @@ export class WatchedFiles<T> {
   }
 }
 
+/** One after the other, so that of several troubles it is always the same that is told. */
+async function inOrder<T>(
+  paths: readonly string[],
+  look: (path: string) => Promise<T>,
+): Promise<T[]> {
+  const found: T[] = [];
+  for (const path of paths) found.push(await look(path));
+  return found;
+}
+
 function read(path: string): Promise<Buffer> {
   return readFile(path);
 }
 
 async function stampsOf(paths: readonly string[]): Promise<Stamps> {
   const now = Date.now();
-  const all = await Promise.all(paths.map(async (path) => stat(path)));
+  const all = await inOrder(paths, (path) => stat(path));
   return {
     text: all
       .map((one) => `${one.dev}:${one.ino}:${one.size}:${one.mtimeMs}:${one.ctimeMs}`)
