@@ -9,9 +9,10 @@ import {
   encodeInstance,
   InstanceError,
 } from '../../../proto/instance-codec.ts';
+import { anyText } from '../../support/any-text.ts';
 
 const text = (minLength: number, maxLength: number): fc.Arbitrary<string> =>
-  fc.string({ unit: 'grapheme', minLength, maxLength });
+  anyText({ minLength, maxLength });
 const statuses: InstanceStatus[] = ['UP', 'DOWN', 'STARTING', 'OUT_OF_SERVICE', 'UNKNOWN', 'GONE'];
 
 const plain = { noNullPrototype: true } as const;

@@ -13,6 +13,7 @@ import { RuleBook } from '../../../../../../agent/zookeeper/dubbo/rules/rule-boo
 import { Sharing } from '../../../../../../agent/zookeeper/sharing.ts';
 import type { Instance } from '../../../../../../common/instance.ts';
 import { node, rulesOf } from './providers.ts';
+import { anyText } from '../../../../../support/any-text.ts';
 
 interface Node {
   readonly path: string;
@@ -181,7 +182,7 @@ test('a document may be written as Dubbo writes and reads it', () => {
 });
 
 const yaml = fc.oneof(
-  fc.string({ unit: 'binary' }),
+  anyText(),
   fc.json(),
   fc
     .array(
@@ -217,7 +218,7 @@ const yaml = fc.oneof(
 test('no data and no name makes a reading throw', () => {
   const names = fc.oneof(
     fc.constantFrom('a.configurators', 'a:b:c.configurators', 'a.tag-router', '.tag-router'),
-    fc.string({ unit: 'binary' }).map((base) => `${base}.configurators`),
+    anyText().map((base) => `${base}.configurators`),
   );
   fc.assert(
     fc.property(names, yaml, fc.uint8Array(), (name, text, bytes) => {
@@ -228,7 +229,7 @@ test('no data and no name makes a reading throw', () => {
     { numRuns: 500 },
   );
   const urls = fc.oneof(
-    fc.string({ unit: 'binary' }),
+    anyText(),
     fc.string().map((text) => `override://0.0.0.0/a?${text}&weight=1`),
     fc.string().map((text) => `absent://${text}?weight=1`),
   );
