@@ -7,6 +7,9 @@ import { eurekaScale } from './eureka-scale.ts';
 import type { ScaleResult } from './eureka-scale.ts';
 import { eurekaScenario } from './eureka-scenario.ts';
 import { short, table } from './statistics.ts';
+import { zookeeperScaleReport } from './zookeeper-scale-report.ts';
+import { zookeeperScale } from './zookeeper-scale.ts';
+import type { ZooKeeperScaleResult } from './zookeeper-scale.ts';
 import { zookeeperScenario } from './zookeeper-scenario.ts';
 import type { ScenarioResult } from './zookeeper-scenario.ts';
 
@@ -14,7 +17,8 @@ import type { ScenarioResult } from './zookeeper-scenario.ts';
  * `npm run bench`: from a change in a registry to the push at a subscriber, both binaries as
  * processes, beside the physical floor in the same run. Prints tables and writes JSON to
  * test/bench/results/. `--quick`: fewer changes; `--size 100x10` (repeatable) and
- * `--only zookeeper|eureka|eureka-scale` narrow it. What a large Eureka registry costs is measured at sizes from 10,000 on.
+ * `--only zookeeper|eureka|eureka-scale|zookeeper-scale` narrow it. What a large Eureka registry costs is measured at sizes
+ * from 10,000 on; what a large ZooKeeper registry costs, at one of its own (20000x10, `--quick`: 2000x10).
  */
 const args = process.argv.slice(2);
 const isQuick = args.includes('--quick');
@@ -44,7 +48,8 @@ for (const size of sizes) {
 
 const readers: ScaleResult[] = [];
 const agents: AgentScaleResult[] = [];
-for (const size of only === 'zookeeper' ? [] : sizes) {
+const hasEurekaScale = only === undefined || only === 'eureka' || only === 'eureka-scale';
+for (const size of hasEurekaScale ? sizes : []) {
   const [services = 0, endpoints = 0] = size.split('x').map(Number);
   if (services * endpoints < 10_000) continue;
   for (const encoding of ['gzip', 'identity'] as const) {
@@ -55,6 +60,15 @@ for (const size of only === 'zookeeper' ? [] : sizes) {
     readers.push(await eurekaScale(options));
     process.stderr.write(`eureka ${size}, ${encoding}: the agent ...\n`);
     agents.push(await eurekaAgentScale(options));
+  }
+}
+
+const largeTrees: ZooKeeperScaleResult[] = [];
+if (only === undefined || only === 'zookeeper-scale') {
+  const asked = only === undefined ? [] : valuesOf('--size');
+  for (const size of asked.length > 0 ? asked : [isQuick ? '2000x10' : '20000x10']) {
+    const [services = 0, endpoints = 0] = size.split('x').map(Number);
+    largeTrees.push(await zookeeperScale({ size: { services, endpoints }, isQuick }));
   }
 }
 
@@ -156,13 +170,14 @@ const report = [
   '',
   ...(results.length > 0 ? [changeReport] : []),
   ...(readers.length > 0 ? [scaleReport(readers, agents)] : []),
+  ...(largeTrees.length > 0 ? [zookeeperScaleReport(largeTrees)] : []),
 ].join('\n');
 
 const folder = new URL('results/', import.meta.url).pathname;
 mkdirSync(folder, { recursive: true });
 writeFileSync(
   `${folder}latest.json`,
-  `${JSON.stringify({ machine, results, readers, agents }, null, 2)}\n`,
+  `${JSON.stringify({ machine, results, readers, agents, largeTrees }, null, 2)}\n`,
 );
 writeFileSync(`${folder}latest.md`, report);
 process.stdout.write(report);

@@ -17,7 +17,8 @@ export async function loopStalls(
   };
 }
 
-async function stallsOf(port: number): Promise<Stalls> {
+/** By the port of a binary's metrics. */
+export async function stallsOf(port: number): Promise<Stalls> {
   const response = await fetch(`http://127.0.0.1:${port}/metrics`);
   const text = await response.text();
   const buckets = [...text.matchAll(/event_loop_delay_seconds_bucket\{le="([^"]+)"\} (\d+)/g)].map(
