@@ -1,5 +1,5 @@
 import { childPath, nodeName, parentPath } from './paths.ts';
-import type { TreeInterest } from './tree.ts';
+import type { TreeInterest, Want } from './tree.ts';
 
 /**
  * What is known of a tree that is watched with one-shot watches, and which reads it needs next.
@@ -8,15 +8,23 @@ import type { TreeInterest } from './tree.ts';
  *
  * A node found by listing its parent is removed by the parent's next listing. One that is wanted by
  * name (a root, a name in a list) stands by itself: when it is missing it has to be waited for.
+ *
+ * Trees are large. A listed node of which only the existence counts is a name in its parent's listing and nothing
+ * more. And a listing of tens of thousands of names is looked at in portions (`plan`).
  */
 export class OneShotTree {
   private readonly interest: TreeInterest;
   private readonly known = new Map<string, KnownNode>();
   private readonly listener: OneShotTreeListener;
+  private readonly portion: number;
+  /** Nodes with names that are not looked at yet, by path. */
+  private readonly unplanned = new Map<string, KnownNode>();
 
-  constructor(interest: TreeInterest, listener: OneShotTreeListener) {
+  /** @param portion how many new names are looked at in one step */
+  constructor(interest: TreeInterest, listener: OneShotTreeListener, portion = 500) {
     this.interest = interest;
     this.listener = listener;
+    this.portion = portion;
   }
 
   /** Plans the roots. */
@@ -26,6 +34,11 @@ export class OneShotTree {
 
   has(path: string): boolean {
     return this.known.has(path);
+  }
+
+  /** Whether all names that were listed have been looked at. */
+  get isPlanned(): boolean {
+    return this.unplanned.size === 0;
   }
 
   /** How a known path has to be read; undefined when it is of no interest any more. */
@@ -38,19 +51,38 @@ export class OneShotTree {
     return { children, data, existence: !children && !data && want.node && !node.isListed };
   }
 
-  /** A listing. */
+  /** A listing. A portion of what is new in it is looked at. */
   listed(path: string, names: readonly string[]): void {
     const node = this.known.get(path);
     if (node === undefined) return;
     const want = this.interest.want(path);
     if (want.node && !want.data) this.setExisting(path, node, null);
     const before = node.listed;
-    node.listed = new Set(names);
-    for (const name of before) {
-      if (!node.listed.has(name)) this.drop(childPath(path, name));
+    const now = new Set(names);
+    for (const name of before ?? []) {
+      if (!now.has(name)) this.dropListed(path, node, name);
     }
-    for (const name of names) {
-      if (!this.known.has(childPath(path, name))) this.visit(childPath(path, name), true);
+    node.listed = now;
+    const added = names.filter((name) => before?.has(name) !== true);
+    if (added.length === 0) return;
+    node.unplanned ??= new Set();
+    for (const name of added) node.unplanned.add(name);
+    this.unplanned.set(path, node);
+    this.plan();
+  }
+
+  /** Looks at the next portion of names. */
+  plan(): void {
+    let left = this.portion;
+    for (const [path, node] of this.unplanned) {
+      for (const name of node.unplanned ?? []) {
+        if (left === 0) return;
+        left -= 1;
+        node.unplanned?.delete(name);
+        this.visitListed(childPath(path, name));
+      }
+      node.unplanned = undefined;
+      this.unplanned.delete(path);
     }
   }
 
@@ -68,20 +100,25 @@ export class OneShotTree {
     const node = this.known.get(path);
     if (node === undefined) return false;
     if (node.isListed) {
-      this.known.get(parentPath(path))?.listed.delete(nodeName(path));
-      this.drop(path);
+      this.known.get(parentPath(path))?.listed?.delete(nodeName(path));
+      this.drop(path, node);
       return false;
     }
-    for (const name of node.listed) this.drop(childPath(path, name));
-    node.listed.clear();
+    this.dropAllListed(path, node);
     this.setAbsent(path, node);
     return true;
+  }
+
+  private visitListed(path: string): void {
+    const want = this.interest.want(path);
+    if (isName(want)) this.listener.changed(path, null);
+    else if (want.node || want.children !== false) this.visit(path, true);
   }
 
   private visit(path: string, isListed: boolean): void {
     if (this.known.has(path)) return;
     const want = this.interest.want(path);
-    const node: KnownNode = { isListed, exists: false, data: null, listed: new Set() };
+    const node: KnownNode = { isListed, exists: false, data: null };
     this.known.set(path, node);
     const isKnownToExist = isListed && want.node && !want.data;
     if (isKnownToExist) this.setExisting(path, node, null);
@@ -93,14 +130,31 @@ export class OneShotTree {
   }
 
   /** Forgets a node and everything below it. */
-  private drop(path: string): void {
-    const node = this.known.get(path);
-    if (node === undefined) return;
+  private drop(path: string, node: KnownNode): void {
     const { children } = this.interest.want(path);
-    const names = typeof children === 'object' ? children : node.listed;
-    for (const name of names) this.drop(childPath(path, name));
+    for (const name of typeof children === 'object' ? children : []) {
+      const child = this.known.get(childPath(path, name));
+      if (child !== undefined) this.drop(childPath(path, name), child);
+    }
+    this.dropAllListed(path, node);
     this.setAbsent(path, node);
     this.known.delete(path);
+  }
+
+  private dropAllListed(path: string, node: KnownNode): void {
+    for (const name of node.listed ?? []) this.dropListed(path, node, name);
+    node.listed = undefined;
+    node.unplanned = undefined;
+    this.unplanned.delete(path);
+  }
+
+  /** A name is not listed any more. */
+  private dropListed(parent: string, { unplanned }: KnownNode, name: string): void {
+    if (unplanned?.delete(name) === true) return;
+    const path = childPath(parent, name);
+    const node = this.known.get(path);
+    if (node !== undefined) this.drop(path, node);
+    else if (isName(this.interest.want(path))) this.listener.removed(path);
   }
 
   private setExisting(path: string, node: KnownNode, data: Buffer | null): void {
@@ -118,6 +172,11 @@ export class OneShotTree {
   }
 }
 
+/** Whether of a listed node nothing else counts than that it is there. */
+function isName(want: Want): boolean {
+  return want.node && !want.data && want.children === false;
+}
+
 function isSame(left: Buffer | null, right: Buffer | null): boolean {
   return left === null || right === null ? left === right : left.equals(right);
 }
@@ -128,7 +187,9 @@ interface KnownNode {
   exists: boolean;
   data: Buffer | null;
   /** Names found by listing it. */
-  listed: Set<string>;
+  listed?: Set<string> | undefined;
+  /** Those of them that are not looked at yet; undefined when there is none. */
+  unplanned?: Set<string> | undefined;
 }
 
 /** Which of the three watched reads a path needs. */

@@ -16,6 +16,8 @@ const recheckedPathsMax = 100;
 const probeIntervalMaxMs = 3_000;
 /** Questions come in bursts. */
 const sideIdleMs = 2_000;
+/** So many found nodes are handed on before the rest is read. */
+const partNodesMin = 200;
 
 /**
  * The view of a server before 3.6: one-shot watches through node-zookeeper-client.
@@ -40,8 +42,10 @@ export class OneShotWatcher implements WatchLife {
   private defect: Error | undefined;
   /** Paths whose first reading the snapshot waits for; undefined once it is delivered. */
   private unread: Set<string> | undefined = new Set();
-  /** What the snapshot will hold, until it is delivered. */
+  /** What the snapshot will hold, until it is delivered, and how many nodes were handed on in parts. */
   private found = new Map<string, Buffer | null>();
+  private handedOn = 0;
+  private planning: NodeJS.Immediate | undefined;
   private startedAt = 0;
   private answered = 0;
   private readonly unreadable = new Map<string, number>();
@@ -85,7 +89,9 @@ export class OneShotWatcher implements WatchLife {
       },
       removed: (path) => {
         if (this.unread !== undefined) this.found.delete(path);
-        else context.deliver({ kind: 'removed', path, observedAt: performance.now() });
+        if (this.unread === undefined || this.handedOn > 0) {
+          context.deliver({ kind: 'removed', path, observedAt: performance.now() });
+        }
       },
     });
     this.reads = new PathQueue(readsInFlightMax, (path, done) => {
@@ -117,6 +123,7 @@ export class OneShotWatcher implements WatchLife {
     } finally {
       signal.removeEventListener('abort', onAbort);
       for (const timer of this.timers) clearInterval(timer);
+      clearImmediate(this.planning);
       this.reads.close();
       await Promise.all([this.side.close(), this.client.dispose()]);
     }
@@ -188,7 +195,9 @@ export class OneShotWatcher implements WatchLife {
     const finish = (): void => {
       this.guarded(() => {
         done(bytes);
-        if (this.unread?.delete(path) === true) this.completeSnapshot();
+        if (this.unread?.delete(path) !== true) return;
+        this.handOn();
+        this.completeSnapshot();
       });
     };
     const readData = (): void => {
@@ -205,6 +214,7 @@ export class OneShotWatcher implements WatchLife {
         this.apply(path, error, finish, () => {
           for (const name of names) bytes += name.length;
           this.tree.listed(path, names);
+          this.planOn();
           if (needed.data) readData();
           else finish();
         });
@@ -221,6 +231,19 @@ export class OneShotWatcher implements WatchLife {
     } else {
       finish();
     }
+  }
+
+  /** Looks at what is left of large listings, with turns for others between the portions. */
+  private planOn(): void {
+    if (this.tree.isPlanned || this.planning !== undefined) return;
+    this.planning = setImmediate(() => {
+      this.planning = undefined;
+      this.guarded(() => {
+        this.tree.plan();
+        this.planOn();
+        this.completeSnapshot();
+      });
+    });
   }
 
   /** Applies one answer: `onFound`, or what its error code means. */
@@ -252,7 +275,7 @@ export class OneShotWatcher implements WatchLife {
   }
 
   private completeSnapshot(): void {
-    if (this.unread === undefined || this.unread.size > 0) return;
+    if (this.unread === undefined || this.unread.size > 0 || !this.tree.isPlanned) return;
     this.unread = undefined;
     for (const [path, error] of this.unreadable) this.deliverUnreadable(path, error);
     if (this.answered === 0 && this.unreadable.size > 0) {
@@ -260,12 +283,26 @@ export class OneShotWatcher implements WatchLife {
       this.fail(new TransientError(`zookeeper ${server}: nothing can be read`));
       return;
     }
+    const hasParts = this.handedOn > 0;
+    const nodes = this.takeFound();
+    const observedAt = performance.now();
+    this.context.deliver({ kind: 'snapshot', hasParts, nodes, observedAt });
+    this.context.report.resynced(this.handedOn, observedAt - this.startedAt);
+  }
+
+  /** Hands on what was found of a large tree while the rest is read. */
+  private handOn(): void {
+    if (this.unread === undefined || this.unread.size === 0) return;
+    if (this.found.size < partNodesMin) return;
+    const isFirst = this.handedOn === 0;
+    this.context.deliver({ kind: 'part', isFirst, nodes: this.takeFound() });
+  }
+
+  private takeFound(): ReadonlyMap<string, Buffer | null> {
     const nodes = this.found;
     this.found = new Map();
-    const count = nodes.size;
-    const observedAt = performance.now();
-    this.context.deliver({ kind: 'snapshot', hasParts: false, nodes, observedAt });
-    this.context.report.resynced(count, observedAt - this.startedAt);
+    this.handedOn += nodes.size;
+    return nodes;
   }
 
   private deliverUnreadable(path: string, error: number): void {

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { OneShotTree } from '../../../../../agent/zookeeper/client/one-shot-tree.ts';
+import type { OneShotTreeListener } from '../../../../../agent/zookeeper/client/one-shot-tree.ts';
 import { exampleInterest } from '../../../../support/tree-recorder.ts';
 
-function opened(): { readonly tree: OneShotTree; readonly log: string[] } {
+function opened(portion?: number): { readonly tree: OneShotTree; readonly log: string[] } {
   const log: string[] = [];
-  const tree = new OneShotTree(exampleInterest, {
+  const listener: OneShotTreeListener = {
     needsRead: (path) => log.push(`read ${path}`),
     changed: (path, data) => log.push(`changed ${path} ${data?.toString() ?? '-'}`),
     removed: (path) => log.push(`removed ${path}`),
-  });
+  };
+  const tree = new OneShotTree(exampleInterest, listener, portion);
   tree.start();
   return { tree, log };
 }
@@ -82,4 +85,59 @@ void test('answers about forgotten paths change nothing', () => {
   tree.listed('/services/x', ['y']);
   tree.found('/services/x/y', null);
   assert.deepEqual(log, []);
+});
+
+void test('a large listing is looked at in portions', () => {
+  const { tree, log } = opened(2);
+  tree.listed('/dubbo', ['i']);
+  taken(log);
+  const providers = '/dubbo/i/providers';
+  tree.listed(providers, ['a', 'b', 'c', 'd', 'e']);
+  assert.deepEqual(taken(log), [`changed ${providers}/a -`, `changed ${providers}/b -`]);
+  assert.equal(tree.isPlanned, false);
+  tree.listed(providers, ['b', 'd', 'e', 'f']);
+  const next = [`removed ${providers}/a`, `changed ${providers}/d -`, `changed ${providers}/e -`];
+  assert.deepEqual(taken(log), next);
+  tree.plan();
+  assert.deepEqual(taken(log), [`changed ${providers}/f -`]);
+  assert.equal(tree.isPlanned, true);
+  tree.listed(providers, ['g', 'h', 'i', 'b']);
+  taken(log);
+  assert.equal(tree.absent(providers), true);
+  assert.equal(tree.isPlanned, true);
+  const gone = ['g', 'h', 'b'].map((name) => `removed ${providers}/${name}`);
+  assert.deepEqual(taken(log).sort(), gone.sort());
+});
+
+void test('however listings and portions follow each other, what is told is what was listed last', () => {
+  const providers = '/dubbo/i/providers';
+  const step = fc.oneof(
+    fc.subarray(['a', 'b', 'c', 'd', 'e', 'f']),
+    fc.constantFrom('plan' as const, 'absent' as const, 'interface' as const),
+  );
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 4 }), fc.array(step), (portion, steps) => {
+      const told = new Set<string>();
+      const listener: OneShotTreeListener = {
+        needsRead: () => undefined,
+        changed: (path) => assert.ok(!told.has(path) && told.add(path)),
+        removed: (path) => assert.ok(told.delete(path)),
+      };
+      const tree = new OneShotTree(exampleInterest, listener, portion);
+      tree.start();
+      tree.listed('/dubbo', ['i']);
+      let last: readonly string[] = [];
+      for (const one of steps) {
+        if (one === 'plan') tree.plan();
+        else if (one === 'absent') tree.absent(providers);
+        else if (one === 'interface') tree.listed('/dubbo', []);
+        else tree.listed(providers, one);
+        if (one === 'interface') tree.listed('/dubbo', ['i']);
+        if (one === 'absent' || one === 'interface') last = [];
+        else if (one !== 'plan') last = one;
+      }
+      while (!tree.isPlanned) tree.plan();
+      assert.deepEqual([...told].sort(), last.map((name) => `${providers}/${name}`).sort());
+    }),
+  );
 });
