@@ -1,137 +1,131 @@
 import assert from 'node:assert/strict';
-import { TreeDriver, tuningFor } from '../../agent/zookeeper/client/driver.ts';
-import { plainAccess } from '../../agent/zookeeper/client/tree.ts';
-import { createTreeSource } from '../../agent/zookeeper/source.ts';
-import { optionsForTests, silent } from '../conformance/zookeeper-source-suite.ts';
+import type { TestContext } from 'node:test';
+import fc from 'fast-check';
 import { rigTest } from '../rigs/rig-test.ts';
 import { startEnsemble } from '../rigs/zookeeper.ts';
-import type { EnsembleRig } from '../rigs/zookeeper.ts';
-import { EnsembleProviders } from '../support/ensemble-providers.ts';
+import { EnsembleWorld, patienceMs } from '../support/ensemble-world.ts';
 import { eventually } from '../support/eventually.ts';
-import { FollowedSource, RememberedReport } from '../support/followed-source.ts';
+import { startFastTime } from '../support/fast-time.ts';
 
-/** Elections take seconds where other work wants the same cores. */
-const patienceMs = 60_000;
+/**
+ * An ensemble of three loses servers while providers register and go: whatever it loses, no endpoint is taken back
+ * whose node lived all the time, none is told that was not there, and in the end all is as a reader finds it who has
+ * no past. `SEED=n` repeats the churn of a failure.
+ */
 
-/** A source that reads an ensemble, and which servers it followed. */
-class Reader implements AsyncDisposable {
-  readonly followed: FollowedSource;
-  readonly report = new RememberedReport();
+const all = [0, 1, 2];
+/** Longer than any session of ours, shorter than what lets the agent believe servers that are behind. */
+const outageMs = 30_000;
 
-  constructor({ members }: EnsembleRig) {
-    const servers = members.map(({ connectString }) => connectString);
-    const target = { servers, chroot: '', sessionTimeoutMs: 5_000, access: plainAccess };
-    const { report } = this;
-    const driver = new TreeDriver(target, report, silent, tuningFor(target.sessionTimeoutMs));
-    this.followed = new FollowedSource(createTreeSource(driver, optionsForTests, report, silent));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.followed.stop();
-  }
+async function withEnsemble(
+  context: TestContext,
+  story: (world: EnsembleWorld) => Promise<void>,
+): Promise<void> {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
+  context.diagnostic(`SEED=${seed}`);
+  const [numbers = []] = fc.sample(fc.array(fc.nat(999), { minLength: 500, maxLength: 500 }), {
+    seed,
+    numRuns: 1,
+  });
+  let at = 0;
+  const random = (): number => (numbers[(at += 1) % numbers.length] ?? 0) / 1_000;
+  await using ensemble = await startEnsemble({
+    maxSessionTimeoutMs: 60_000,
+    jvm: ['-Dreadonlymode.enabled=true'],
+  });
+  await using world = new EnsembleWorld(ensemble, random);
+  await world.open();
+  await story(world);
+  await world.settle();
 }
 
-/** An ensemble, its providers and a source. */
-class World {
-  readonly ensemble: EnsembleRig;
-  private readonly providers: EnsembleProviders;
-  private readonly reader: Reader;
+rigTest('an ensemble loses its leader twice under churn', 'every', async (context) => {
+  await withEnsemble(context, async (world) => {
+    world.begin();
+    for (let round = 0; round < 2; round += 1) {
+      await world.goesOn();
+      const leader = await world.leader();
+      await world.ensemble.kill(leader);
+      await world.goesOn();
+      await world.ensemble.restart(leader);
+    }
+    await world.goesOn();
+  });
+});
 
-  constructor(ensemble: EnsembleRig, providers: EnsembleProviders, reader: Reader) {
-    this.ensemble = ensemble;
-    this.providers = providers;
-    this.reader = reader;
-  }
+rigTest('the followed server dies, the next one hangs, under churn', 'every', async (context) => {
+  await withEnsemble(context, async (world) => {
+    await world.followNotTheLeader();
+    world.begin();
+    await world.goesOn();
+    const dying = world.followed();
+    await world.ensemble.kill(dying);
+    await world.goesOn();
+    assert.notEqual(world.followed(), dying);
+    await world.ensemble.restart(dying);
+    const hanging = world.followed();
+    world.ensemble.members[hanging]?.suspend();
+    await eventually(() => assert.notEqual(world.followed(), hanging), patienceMs);
+    world.ensemble.members[hanging]?.resume();
+    await world.goesOn();
+  });
+});
 
-  /** The source sees what is registered from now on, and has taken back nothing that lives. */
-  async isFollowed(): Promise<void> {
-    const { followed } = this.reader;
-    const id = await this.providers.registerOne();
-    await eventually(() => assert.ok(followed.view.has(id), 'not seen'), patienceMs);
-    this.keepsWhatLives();
-  }
-
-  keepsWhatLives(): void {
-    const { followed } = this.reader;
-    assert.deepEqual(this.providers.living(followed.removed), []);
-    const missing = [...this.providers.staying].filter((id) => !followed.view.has(id));
-    assert.deepEqual(this.providers.living(missing), []);
-  }
-
-  async leader(): Promise<number> {
-    let leader = -1;
-    await eventually(async () => {
-      leader = await this.ensemble.leader();
-    }, patienceMs);
-    return leader;
-  }
-
-  /** Index of the server that the source follows, or followed last. */
-  followedServer(): number {
-    const server = this.reader.report.servers.at(-1);
-    return this.ensemble.members.findIndex(({ connectString }) => connectString === server);
-  }
-
-  async isLost(): Promise<void> {
-    const { events } = this.reader.followed;
-    await eventually(() => assert.equal(events.at(-1)?.kind, 'lost'), patienceMs);
-    this.keepsWhatLives();
-  }
-
-  /** When nothing changes any more, the source says what one without a past does. */
-  async endsAsItIs(): Promise<void> {
-    await this.providers.settle();
-    await using fresh = new Reader(this.ensemble);
+rigTest('an ensemble dies under churn and comes back with its data', 'every', async (context) => {
+  using time = startFastTime(1);
+  await withEnsemble(context, async (world) => {
+    const { ensemble, agent, follower } = world;
+    world.begin();
+    await world.goesOn();
+    await Promise.all(all.map((index) => ensemble.kill(index)));
+    await world.vanish();
+    await eventually(() => assert.rejects(follower.probe()), patienceMs);
+    const { counts, view } = follower.witness;
+    const before = [...view];
+    const { lost } = counts;
+    time.jump(outageMs);
+    await eventually(() => assert.ok(counts.lost > lost + 2), patienceMs);
+    assert.deepEqual([...view], before);
+    await Promise.all(all.map((index) => ensemble.restart(index)));
+    await world.goesOn();
+    const brief = world.endpointsOf('brief');
+    await world.areGone();
     await eventually(() => {
-      assert.ok(fresh.followed.count('snapshot') > 0);
-      assert.deepEqual(this.reader.followed.instances(), fresh.followed.instances());
+      assert.ok(brief.every((id) => !follower.witness.view.has(id)));
+      assert.ok(agent.status().heldRemovals >= brief.length);
     }, patienceMs);
-    this.keepsWhatLives();
-  }
-}
+    assert.match(agent.status().held[0]?.evidence ?? '', /the ensemble was away for/);
+    await world.comeBack();
+    await world.goesOn();
+    await world.settle();
+    assert.deepEqual(
+      agent.withdrawn.filter((id) => brief.includes(id)),
+      [],
+    );
+  });
+});
 
-rigTest(
-  'whichever servers an ensemble loses under churn, no provider that lives is taken back',
-  'every',
-  async (context) => {
-    await using ensemble = await startEnsemble();
-    await using providers = await EnsembleProviders.open(ensemble.connectString);
-    await using reader = new Reader(ensemble);
-    const world = new World(ensemble, providers, reader);
-    await world.isFollowed();
-
-    await context.test('its leader, twice', async () => {
-      for (let round = 0; round < 2; round += 1) {
-        const leader = await world.leader();
-        await ensemble.kill(leader);
-        await world.isFollowed();
-        await ensemble.restart(leader);
-      }
-    });
-
-    await context.test('the server that is followed', async () => {
-      const followed = world.followedServer();
-      await ensemble.kill(followed);
-      await world.isFollowed();
-      await ensemble.restart(followed);
-    });
-
-    await context.test('both other servers: without a quorum nothing is believed', async () => {
-      const followed = world.followedServer();
-      const others = [0, 1, 2].filter((index) => index !== followed);
-      await Promise.all(others.map((index) => ensemble.kill(index)));
-      await world.isLost();
-      await Promise.all(others.map((index) => ensemble.restart(index)));
-      await world.isFollowed();
-    });
-
-    await context.test('all of them', async () => {
-      await Promise.all([0, 1, 2].map((index) => ensemble.kill(index)));
-      await world.isLost();
-      await Promise.all([0, 1, 2].map((index) => ensemble.restart(index)));
-      await world.isFollowed();
-    });
-
-    await world.endsAsItIs();
-  },
-);
+rigTest('a server that has lost its quorum is not followed', 'every', async (context) => {
+  await withEnsemble(context, async (world) => {
+    const { ensemble, follower } = world;
+    world.begin();
+    await world.goesOn();
+    const alone = world.followed();
+    const others = all.filter((index) => index !== alone);
+    await Promise.all(others.map((index) => ensemble.kill(index)));
+    await eventually(() => assert.rejects(follower.probe()), patienceMs);
+    const { counts, view, removals } = follower.witness;
+    const before = [...view];
+    const { lost, snapshot } = counts;
+    await eventually(async () => {
+      assert.equal((await ensemble.members[alone]?.srvr())?.['Mode'], 'read-only');
+    }, patienceMs);
+    await eventually(() => assert.ok(counts.lost > lost + 2), patienceMs);
+    assert.deepEqual([...view], before);
+    assert.equal(follower.witness.removals, removals);
+    assert.equal(counts.snapshot, snapshot);
+    await Promise.all(others.map((index) => ensemble.restart(index)));
+    await world.goesOn();
+    assert.ok(counts.snapshot > snapshot);
+  });
+});
