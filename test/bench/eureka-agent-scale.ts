@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { freePorts } from '../rigs/ports.ts';
 import { registers } from './eureka-records.ts';
 import { Bodies, nextGeneration, postBatch } from './eureka-scale.ts';
+import { peakRssMiB } from './loop-watch.ts';
 import { startBoth } from './measure.ts';
 import type { Running, Size } from './measure.ts';
 import { loopStalls } from './stalls.ts';
@@ -107,11 +107,6 @@ function stepsOf(running: Running, steps: AgentStep[]) {
     cpuBefore = cpu;
     over50Before = over50;
   };
-}
-
-function peakRssMiB(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }
 
 /** CPU seconds a second. */

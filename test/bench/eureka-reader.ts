@@ -1,9 +1,10 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { pino } from 'pino';
 import { defaultEurekaOptions } from '../../agent/eureka/options.ts';
 import { createEurekaSource } from '../../agent/eureka/source.ts';
 import { limitYoungHeap, tidyHeapAfter } from '../../common/heap.ts';
 import type { RegistryId } from '../../common/registry.ts';
+import { LoopWatch } from './loop-watch.ts';
+import type { LoopUsage } from './loop-watch.ts';
 import { monotonicMs } from './statistics.ts';
 
 /**
@@ -35,55 +36,19 @@ export interface ReaderEvent {
 }
 
 /** What was used since the last such message, or since the start. */
-export interface ReaderUsage {
+export interface ReaderUsage extends LoopUsage {
   readonly kind: 'usage';
-  readonly cpuMs: number;
-  readonly rssMiB: number;
-  /** Since the process started. */
-  readonly peakRssMiB: number;
-  /** The longest time that a due timer waited; other processes that wanted the CPU are in it. */
-  readonly longestStallMs: number;
-  /** The most CPU time that the main thread used between two looks at its timers: a stall of our own making. */
-  readonly longestHoldMs: number;
 }
 
 export type ReaderMessage = ReaderEvent | ReaderUsage;
 
-const resolutionMs = 1;
 const options = JSON.parse(process.argv[2] ?? '{}') as ReaderOptions;
 const { pushPort } = options;
-const delays = monitorEventLoopDelay({ resolution: resolutionMs });
-let cpuBefore = process.cpuUsage();
-let longestHoldMs = 0;
-let holdTimer: NodeJS.Timeout | undefined;
-
-function watchLoop(isOn: boolean): void {
-  clearInterval(holdTimer);
-  delays.disable();
-  if (!isOn) return;
-  delays.enable();
-  let before = process.threadCpuUsage();
-  holdTimer = setInterval(() => {
-    const { user, system } = process.threadCpuUsage(before);
-    before = process.threadCpuUsage();
-    longestHoldMs = Math.max(longestHoldMs, (user + system) / 1000);
-  }, resolutionMs);
-}
+const loop = new LoopWatch();
 
 process.on('message', (isWatched: boolean) => {
-  const { user, system } = process.cpuUsage(cpuBefore);
-  cpuBefore = process.cpuUsage();
-  const usage: ReaderUsage = {
-    kind: 'usage',
-    cpuMs: (user + system) / 1000,
-    rssMiB: process.memoryUsage.rss() / 1_048_576,
-    peakRssMiB: process.resourceUsage().maxRSS / 1024,
-    longestStallMs: delays.max / 1e6 - resolutionMs,
-    longestHoldMs,
-  };
-  delays.reset();
-  longestHoldMs = 0;
-  watchLoop(isWatched);
+  const usage: ReaderUsage = { kind: 'usage', ...loop.look() };
+  loop.watch(isWatched);
   process.send?.(usage);
 });
 process.on('disconnect', () => process.exit(0));
@@ -113,13 +78,12 @@ const source = createEurekaSource(
   },
   pino({ level: 'silent' }),
 );
-watchLoop(true);
+loop.watch(true);
 // As the agent does it.
 void limitYoungHeap(new AbortController().signal);
 const startedAt = performance.now();
 for await (const event of source.watch(new AbortController().signal)) {
   const isRead = event.kind === 'snapshot' || event.kind === 'changes';
-  const { user, system } = process.cpuUsage(cpuBefore);
   const count =
     event.kind === 'snapshot' ? event.instances.size : isRead ? event.changes.length : 0;
   if (event.kind === 'changes' && count === 0) continue;
@@ -129,7 +93,7 @@ for await (const event of source.watch(new AbortController().signal)) {
     count,
     sinceObservedMs: isRead ? performance.now() - event.observedAt : 0,
     sinceStartMs: performance.now() - startedAt,
-    cpuMs: (user + system) / 1000,
+    cpuMs: loop.cpuMs(),
     at: monotonicMs(),
   };
   process.send?.(seen);

@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'node-zookeeper-client';
 import type { Binary } from '../support/binaries.ts';
 import { startAgent } from '../support/binaries.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import type { Size } from './measure.ts';
+import { peakRssMiB } from './loop-watch.ts';
 import { stallsOf } from './stalls.ts';
 import { spread } from './statistics.ts';
 import type { Spread } from './statistics.ts';
@@ -94,12 +94,11 @@ function stepsOf(agent: Binary & { readonly metricsPort: number }, steps: AgentS
   return async (name: string, ms: number): Promise<void> => {
     const cpu = agent.cpuSeconds();
     const { over50, longestAtMostMs } = await stallsOf(agent.metricsPort);
-    const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
     steps.push({
       name,
       ms,
       rssMiB: agent.rssMiB(),
-      peakRssMiB: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? NaN) / 1024,
+      peakRssMiB: peakRssMiB(agent.pid),
       cpuSeconds: cpu - cpuBefore,
       over50: over50 - over50Before,
       longestAtMostMs,

@@ -1,7 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel';
-import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { pino } from 'pino';
 import type { SourceReport } from '../../agent/source.ts';
 import { OneShotWatcher } from '../../agent/zookeeper/client/one-shot-watcher.ts';
@@ -13,6 +11,8 @@ import { defaultZooKeeperOptions } from '../../agent/zookeeper/options.ts';
 import { createTreeSource, createZooKeeperSource } from '../../agent/zookeeper/source.ts';
 import { limitYoungHeap, tidyHeapAfter } from '../../common/heap.ts';
 import type { RegistryId } from '../../common/registry.ts';
+import { LoopWatch } from './loop-watch.ts';
+import type { LoopUsage } from './loop-watch.ts';
 import { monotonicMs } from './statistics.ts';
 
 /**
@@ -49,16 +49,8 @@ export interface ReaderChanges {
 }
 
 /** What was used since the last such message, or since the start. */
-export interface ReaderUsage {
+export interface ReaderUsage extends LoopUsage {
   readonly kind: 'usage';
-  readonly cpuMs: number;
-  readonly rssMiB: number;
-  /** Since the process started. */
-  readonly peakRssMiB: number;
-  /** The longest time that a due timer waited; other processes that wanted the CPU are in it. */
-  readonly longestStallMs: number;
-  /** The most CPU time that the main thread used between two looks at its timers: a stall of our own making. */
-  readonly longestHoldMs: number;
   /** From ZooKeeper, on all connections. */
   readonly bytes: number;
   readonly events: number;
@@ -69,7 +61,6 @@ export interface ReaderUsage {
 export type ReaderMessage = ReaderSnapshot | ReaderChanges | ReaderUsage;
 
 const sessionTimeoutMs = 30_000;
-const resolutionMs = 1;
 const { server, driver, freshRelease } = JSON.parse(process.argv[2] ?? '{}') as ReaderOptions;
 const target = { servers: [server], chroot: '', sessionTimeoutMs, access: plainAccess };
 const options = { ...defaultZooKeeperOptions, registry: 'bench/zookeeper' as RegistryId, target };
@@ -87,52 +78,19 @@ subscribe('net.client.socket', (message) => {
 });
 const received = (): number => sockets.reduce((sum, socket) => sum + socket.bytesRead, 0);
 
-const delays = monitorEventLoopDelay({ resolution: resolutionMs });
-let cpuBefore = process.cpuUsage();
+const loop = new LoopWatch();
 let bytesBefore = 0;
-let longestHoldMs = 0;
-let holdTimer: NodeJS.Timeout | undefined;
 let seen = { events: 0, upserts: 0, removals: 0 };
 const fresh = new Set<string>();
 
-function watchLoop(isOn: boolean): void {
-  clearInterval(holdTimer);
-  delays.disable();
-  if (!isOn) return;
-  delays.enable();
-  let before = process.threadCpuUsage();
-  holdTimer = setInterval(() => {
-    const { user, system } = process.threadCpuUsage(before);
-    before = process.threadCpuUsage();
-    longestHoldMs = Math.max(longestHoldMs, (user + system) / 1000);
-  }, resolutionMs);
-}
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return (user + system) / 1000;
-}
-
 process.on('message', (isWatched: boolean) => {
-  const status = readFileSync('/proc/self/status', 'utf8');
-  const usage: ReaderUsage = {
-    kind: 'usage',
-    cpuMs: cpuMs(),
-    rssMiB: process.memoryUsage.rss() / 1_048_576,
-    peakRssMiB: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? NaN) / 1024,
-    longestStallMs: delays.max / 1e6 - resolutionMs,
-    longestHoldMs,
-    bytes: received() - bytesBefore,
-    ...seen,
-  };
+  const bytes = received() - bytesBefore;
+  const usage: ReaderUsage = { kind: 'usage', ...loop.look(), bytes, ...seen };
   process.send?.(usage);
-  cpuBefore = process.cpuUsage();
-  bytesBefore = received();
+  bytesBefore += bytes;
   seen = { events: 0, upserts: 0, removals: 0 };
   fresh.clear();
-  delays.reset();
-  longestHoldMs = 0;
-  watchLoop(isWatched);
+  loop.watch(isWatched);
 });
 process.on('disconnect', () => process.exit(0));
 
@@ -173,7 +131,7 @@ const source =
   driver === 'one-shot'
     ? createTreeSource(oneShotTree(), options, report, log)
     : createZooKeeperSource(options, report, log);
-watchLoop(true);
+loop.watch(true);
 // As the agent does it.
 void limitYoungHeap(new AbortController().signal);
 const startedAt = performance.now();
@@ -183,7 +141,7 @@ for await (const event of source.watch(new AbortController().signal)) {
       kind: 'snapshot',
       instances: event.instances.size,
       sinceStartMs: performance.now() - startedAt,
-      cpuMs: cpuMs(),
+      cpuMs: loop.cpuMs(),
     };
     process.send?.(said);
     tidyHeapAfter(event.instances.size);

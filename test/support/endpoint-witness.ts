@@ -47,15 +47,6 @@ export class EndpointWitness {
     }
   }
 
-  /** Whether the endpoint has been there without a doubt since it was first noted as there. */
-  hasLivedSince(id: string, moment: number): boolean {
-    const periods = this.histories.get(id) ?? [];
-    return periods.every(
-      ({ presence }, index) =>
-        presence === 'present' || (periods[index + 1]?.since ?? Infinity) <= moment,
-    );
-  }
-
   heard(event: SourceEvent): void {
     this.counts[event.kind] += 1;
     if (event.kind === 'snapshot') {
