@@ -110,7 +110,7 @@ async function runFiles(files: readonly string[], isUnitOnly: boolean): Promise<
   const events = run({
     files: files.map((file) => join(ROOT, file)),
     // Unit tests wait more than they compute: for timers, sockets, each other's turns.
-    concurrency: isUnitOnly ? availableParallelism() * 2 : BOUNDED_CONCURRENCY,
+    concurrency: isUnitOnly ? availableParallelism() * 4 : BOUNDED_CONCURRENCY,
     timeout: TEST_TIMEOUT_MS,
     execArgv: [
       ...['--import', new URL('compile-cache.ts', import.meta.url).href],

@@ -306,7 +306,7 @@ function sorted(map: ReadonlyMap<string, unknown>): readonly unknown[] {
 
 const { RUNS, SEED } = process.env;
 const parameters = {
-  numRuns: Number(RUNS ?? 20),
+  numRuns: Number(RUNS ?? 12),
   endOnFailure: true,
   ...(SEED === undefined ? {} : { seed: Number(SEED) }),
 };
