@@ -102,6 +102,12 @@ async function prepare(files: readonly string[]): Promise<void> {
   else if (isCi()) throw new Error(`the real registries cannot be run: ${missing}`);
 }
 
+/** Unit tests wait more than they compute: for timers, sockets, each other's turns. Measuring coverage computes more. */
+function unitConcurrency(): number {
+  const isMeasured = process.env['NODE_V8_COVERAGE'] !== undefined;
+  return availableParallelism() * (isMeasured ? 2 : 4);
+}
+
 async function runFiles(files: readonly string[], isUnitOnly: boolean): Promise<void> {
   const abort = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -109,8 +115,7 @@ async function runFiles(files: readonly string[], isUnitOnly: boolean): Promise<
   }
   const events = run({
     files: files.map((file) => join(ROOT, file)),
-    // Unit tests wait more than they compute: for timers, sockets, each other's turns.
-    concurrency: isUnitOnly ? availableParallelism() * 4 : BOUNDED_CONCURRENCY,
+    concurrency: isUnitOnly ? unitConcurrency() : BOUNDED_CONCURRENCY,
     timeout: TEST_TIMEOUT_MS,
     execArgv: [
       ...['--import', new URL('compile-cache.ts', import.meta.url).href],

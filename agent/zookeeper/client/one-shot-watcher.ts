@@ -8,16 +8,13 @@ import { answerSingly, findMissing, sync } from './requests.ts';
 import { SideConnection } from './side-connection.ts';
 import type { Connection } from './connection.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
-import { connectionOptions } from './watch-life.ts';
+import { connectionOptions, partNodesMin, recheckedPathsMax } from './watch-life.ts';
 import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
 
 const readsInFlightMax = 16;
-const recheckedPathsMax = 100;
 const probeIntervalMaxMs = 3_000;
 /** Questions come in bursts. */
 const sideIdleMs = 2_000;
-/** So many found nodes are handed on before the rest is read. */
-const partNodesMin = 200;
 
 /**
  * The view of a server before 3.6: one-shot watches through node-zookeeper-client.

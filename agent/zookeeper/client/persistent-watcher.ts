@@ -9,7 +9,7 @@ import { answerTogether, findMissing } from './requests.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { SnapshotWalk } from './snapshot-walk.ts';
 import type { WalkRead } from './snapshot-walk.ts';
-import { connectionOptions } from './watch-life.ts';
+import { connectionOptions, partNodesMin, recheckedPathsMax } from './watch-life.ts';
 import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
 import {
   decodeData,
@@ -24,9 +24,6 @@ import {
 
 const batchesInFlightMax = 4;
 const readsInFlightMax = 256;
-const recheckedPathsMax = 100;
-/** So many found nodes are handed on before the rest is read. */
-const partNodesMin = 200;
 
 /**
  * The view of a server >= 3.6: one persistent recursive watch a root, then a walk.

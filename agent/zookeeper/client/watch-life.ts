@@ -19,6 +19,11 @@ export interface WatchLife {
   ask(questions: readonly TreeQuestion[]): Promise<readonly TreeAnswer[]>;
 }
 
+/** So many found nodes of a large tree are handed on before the rest is read. */
+export const partNodesMin = 200;
+/** So many of the paths that could not be read are tried again at a time. */
+export const recheckedPathsMax = 100;
+
 /** Why a life is over. */
 export type LifeEnd =
   | { readonly kind: 'stopped' }
