@@ -225,7 +225,7 @@ export class EndpointTable {
         this.observer.dropped(said.reason, said.record);
         return;
       case 'ignored':
-        if (said.what === 'directory' && node.instance !== undefined) {
+        if (said.what === 'directory' && (node.instance !== undefined || node.state === 'fact')) {
           this.observer.dropped('json', path);
           return;
         }

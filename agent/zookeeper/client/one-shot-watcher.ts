@@ -8,7 +8,7 @@ import { answerSingly, findMissing, sync } from './requests.ts';
 import { SideConnection } from './side-connection.ts';
 import type { Connection } from './connection.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
-import { connectionOptions, partNodesMin, recheckedPathsMax } from './watch-life.ts';
+import { connectionOptions, nextInTurn, partNodesMin, recheckedPathsMax } from './watch-life.ts';
 import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
 
 const readsInFlightMax = 16;
@@ -155,8 +155,9 @@ export class OneShotWatcher implements WatchLife {
         this.probe(deadlineMs);
       }, probeMs),
       setInterval(() => {
-        const paths = [...this.unreadable.keys()].slice(0, recheckedPathsMax);
-        for (const path of paths) this.reads.request(path);
+        for (const [path] of nextInTurn(this.unreadable, recheckedPathsMax)) {
+          this.reads.request(path);
+        }
       }, this.context.timing.recheckIntervalMs),
     );
     this.tree.start();

@@ -9,7 +9,7 @@ import { answerTogether, findMissing } from './requests.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { SnapshotWalk } from './snapshot-walk.ts';
 import type { WalkRead } from './snapshot-walk.ts';
-import { connectionOptions, partNodesMin, recheckedPathsMax } from './watch-life.ts';
+import { connectionOptions, nextInTurn, partNodesMin, recheckedPathsMax } from './watch-life.ts';
 import type { LifeContext, LifeEnd, WatchLife } from './watch-life.ts';
 import {
   decodeData,
@@ -297,8 +297,9 @@ export class PersistentWatcher implements WatchLife {
   /** Asks again for some of what could not be read; a different answer means a new walk. */
   private recheck(): void {
     const { interest } = this.context;
-    const asked = [...this.unreadable].slice(0, recheckedPathsMax);
-    if (asked.length === 0 || !this.isCurrent || this.walk !== undefined) return;
+    if (!this.isCurrent || this.walk !== undefined) return;
+    const asked = nextInTurn(this.unreadable, recheckedPathsMax);
+    if (asked.length === 0) return;
     const batch = asked.map(([path]): WalkRead => {
       return { kind: interest.want(path).children === true ? 'children' : 'data', path };
     });

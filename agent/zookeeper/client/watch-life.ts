@@ -24,6 +24,16 @@ export const partNodesMin = 200;
 /** So many of the paths that could not be read are tried again at a time. */
 export const recheckedPathsMax = 100;
 
+/** The first so many entries, which become the last: all have their turn. */
+export function nextInTurn<T>(map: Map<string, T>, max: number): readonly [string, T][] {
+  const next = [...map].slice(0, max);
+  for (const [key, value] of next) {
+    map.delete(key);
+    map.set(key, value);
+  }
+  return next;
+}
+
 /** Why a life is over. */
 export type LifeEnd =
   | { readonly kind: 'stopped' }

@@ -440,3 +440,25 @@ test('what comes while a large change is being said is said behind it, in whiche
   }
   await eventually(() => assert.equal(followed.view.size, bulk.length + late.length));
 });
+
+test('a Dubbo 3 registration that is emptied keeps what it said', async (context) => {
+  const nodes = readDump('dubbo-3.3.6-instance-remote').filter(({ path: at }) => at !== '/');
+  const registration = nodes.find(({ path: at }) =>
+    /^\/services\/[^/]+\/[^/]+:\d+$/.test(at),
+  )?.path;
+  assert.ok(registration !== undefined);
+  const { tree, followed } = await follow(context, (fake) => {
+    for (const node of nodes) if (!fake.has(node.path)) fake.create(node.path, dataOf(node));
+  });
+  await eventually(() => assert.ok(followed.view.size > 0));
+  const before = followed.instances();
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  for (const data of ['', '127.0.0.1', '{"broken']) {
+    tree.setData(registration, data);
+    await turn();
+    context.mock.timers.tick(1_000);
+    await turn();
+    assert.deepEqual(followed.instances(), before);
+  }
+  assert.deepEqual(followed.removed, []);
+});

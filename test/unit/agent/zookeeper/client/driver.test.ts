@@ -212,6 +212,23 @@ for (const { driver, isOld } of kinds) {
       assert.deepEqual(behind.slice(0, 3), [undefined, true, undefined]);
     });
 
+    void test('however many paths may not be read, each is tried again in its turn', async () => {
+      const hidden = Array.from({ length: 130 }, (_, i) => `/dubbo/h${i}/providers`);
+      for (const path of hidden) {
+        stub.create(`${path}/p`);
+        stub.faults.unreadable.add(path);
+      }
+      const seen = watch();
+      await seen.snapshots(1);
+      const told = seen.events.flatMap((event) =>
+        event.kind === 'unreadable' ? [event.path] : [],
+      );
+      assert.equal(told.length, hidden.length);
+      const last = told.at(-1) ?? '';
+      stub.faults.unreadable.delete(last);
+      await eventually(() => assert.ok(seen.view.has(`${last}/p`)));
+    });
+
     void test('why a server cannot be followed is said once, until it is followed again', async () => {
       const seen = watch();
       const said = (): number =>
