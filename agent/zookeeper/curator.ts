@@ -57,7 +57,8 @@ function typed(value: unknown): { readonly className: string; readonly value: un
   return { className: typeof className === 'string' ? className : '', value };
 }
 
-function textsOf(value: unknown): ReadonlyMap<string, string> {
+/** The members of an object that can be written as text. */
+export function textsOf(value: unknown): ReadonlyMap<string, string> {
   const texts = new Map<string, string>();
   if (!isJsonObject(value)) return texts;
   for (const [key, member] of Object.entries(value)) {

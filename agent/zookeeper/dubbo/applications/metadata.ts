@@ -1,7 +1,8 @@
 import { isJsonObject } from '../../../../common/json-object.ts';
 import type { JsonObject } from '../../../../common/json-object.ts';
 import { childPath } from '../../client/paths.ts';
-import { normalizeProtocol, portOf, textOf, textsOf } from './record.ts';
+import { textsOf } from '../../curator.ts';
+import { normalizeProtocol, portOf, textOf } from './record.ts';
 
 /**
  * What Dubbo's metadata center says of services, below the root of a registry:

@@ -2,6 +2,7 @@ import { isJsonObject } from '../../../../common/json-object.ts';
 import type { JsonObject } from '../../../../common/json-object.ts';
 import { localityOf } from '../../../locality.ts';
 import { isPort, normalizeAddress, pickLabels, weightOf } from '../../convert.ts';
+import { textsOf } from '../../curator.ts';
 import type { DropReason } from '../../reading.ts';
 import type { Sharing } from '../../sharing.ts';
 
@@ -123,19 +124,6 @@ export function normalizeProtocol(value: unknown): string | undefined {
 export function portOf(value: unknown): number {
   const number = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value;
   return typeof number === 'number' && isPort(number) ? number : 0;
-}
-
-/** The members of an object that can be written as text. */
-export function textsOf(value: unknown): ReadonlyMap<string, string> {
-  const texts = new Map<string, string>();
-  if (!isJsonObject(value)) return texts;
-  for (const [key, member] of Object.entries(value)) {
-    if (typeof member === 'string') texts.set(key, member);
-    else if (typeof member === 'number' || typeof member === 'boolean') {
-      texts.set(key, String(member));
-    }
-  }
-  return texts;
 }
 
 /** The value, if it is text. */

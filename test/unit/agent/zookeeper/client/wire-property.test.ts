@@ -25,18 +25,18 @@ const leaves = ['a', 'b'].flatMap((name) =>
 );
 const dataNodes = [
   ...['s', 't'].flatMap((name) => [name, `${name}/0`, `${name}/1`]).map((at) => `/services/${at}`),
-  ...['/single', '/named/x', '/deep/down/root/0'],
+  ...['/single', '/named/x', '/deep/down/top/0'],
 ];
 const noise = ['/dubbo/a/consumers/0', '/dubbo/metadata/x/y', '/services/s/0/below', '/other/x'];
 const nodes = [...leaves, ...dataNodes, '/named/y', ...noise];
 const directories = [
   ...['/dubbo', '/dubbo/a', '/dubbo/a/providers', '/dubbo/b', '/dubbo/b/providers'],
-  ...['/services', '/services/s', '/services/t', '/named', '/deep', '/deep/down/root'],
+  ...['/services', '/services/s', '/services/t', '/named', '/deep', '/deep/down/top'],
 ];
 
 /** Every shape of a want: by listing and by name, with data and without, nodes that have both data and children. */
 const interest: TreeInterest = {
-  roots: ['/dubbo', '/services', '/single', '/named', '/deep/down/root'],
+  roots: ['/dubbo', '/services', '/single', '/named', '/deep/down/top'],
   want: (path) => {
     const [root, second] = path.slice(1).split('/');
     const depth = path.split('/').length - 1;
