@@ -9,6 +9,9 @@ import { isKnownProtocol } from './protocols.ts';
  *
  * - an application: `<name>.<domain>`; its secure port: `secure.<name>.<domain>`; a second
  *   protocol of the same instance: `<protocol>.<name>.<domain>`;
+ * - an application of Dubbo 3: `<protocol>.<name>.<domain>` for each of its protocols, whatever else there is;
+ *   and as a guest, with one of its protocols (`dubbo` before `tri` before others), `<name>.<domain>`: which guests are
+ *   endpoints there, if any, is decided in merge.ts. With a tag, `<tag>--t.` in front of each;
  * - a Dubbo interface: `<interface>[.g-<group>][.v-<version>].dubbo.<domain>`, dots of the version
  *   as dashes (and its dashes as dots, then escaped); a protocol other than `dubbo`: `<protocol>.` in front;
  * - a Dubbo endpoint with a tag: `<tag>.` in front of that, since a consumer without a tag never
@@ -42,6 +45,8 @@ export interface Placement {
   readonly isAlias?: true;
   /** Present when the host is that of a tag. */
   readonly isTagged?: true;
+  /** Present when the host belongs to applications of other kinds first. */
+  readonly isGuest?: true;
   /** Present when the host is that of the interface, whatever the group and version. */
   readonly isUnion?: true;
 }
@@ -111,7 +116,7 @@ export class HostNames {
 
   /** The tag by which the host is chosen; empty when there is none. */
   private tagOf({ service, labels }: Instance): string {
-    if (service.kind !== 'dubbo' || this.options.dubboTags === 'label') return '';
+    if (service.kind === 'application' || this.options.dubboTags === 'label') return '';
     return (labels[tagLabel] ?? '').trim();
   }
 
@@ -155,6 +160,7 @@ export class HostNames {
   }
 
   private placeOwn(service: ServiceKey, ports: readonly Port[], tag: string): readonly Placement[] {
+    if (service.kind === 'dubbo-application') return this.placeProcess(service, ports, tag);
     const primary = primaryProtocol(service, ports);
     if (ports.length === 0) {
       return [{ host: this.host(service, '', tag), protocol: primary, port: undefined }];
@@ -164,6 +170,24 @@ export class HostNames {
       protocol: port.protocol,
       port,
     }));
+  }
+
+  /** A process of Dubbo 3. */
+  private placeProcess(
+    service: ServiceKey,
+    ports: readonly Port[],
+    tag: string,
+  ): readonly Placement[] {
+    const guest = guestPort(ports);
+    const protocol = guest?.protocol ?? 'dubbo';
+    return [
+      ...ports.map((port) => ({
+        host: this.host(service, port.protocol, tag),
+        protocol: port.protocol,
+        port,
+      })),
+      { host: this.host(service, '', tag), protocol, port: guest, isGuest: true },
+    ];
   }
 
   private host(service: ServiceKey, prefix: string, tag: string): string {
@@ -189,7 +213,7 @@ export function hostOf(
   const isDubbo = service.kind === 'dubbo';
   const labels = isDubbo ? interfaceLabels(service) : applicationLabels(service.name);
   if (front.prefix !== '') labels.unshift(prefixLabel(front.prefix, isDubbo));
-  if (isDubbo && front.tag !== '') labels.unshift(tagLabelOf(front.tag, service.name));
+  if (front.tag !== '') labels.unshift(tagLabelOf(front.tag, service));
   const land = isDubbo ? `dubbo.${domain}` : domain;
   const host = `${labels.join('.')}.${land}`;
   if (host.length <= hostLengthMax) return host;
@@ -208,6 +232,20 @@ function primaryProtocol(service: ServiceKey, ports: readonly Port[]): string {
   if (service.kind === 'dubbo') return 'dubbo';
   if (ports.some((port) => port.protocol === 'http')) return 'http';
   return ports.find((port) => port.protocol !== 'https')?.protocol ?? 'http';
+}
+
+/** With which port an application of Dubbo 3 stands under its plain host. */
+function guestPort(ports: readonly Port[]): Port | undefined {
+  const [first] = [...ports].sort(
+    (a, b) => guestRank(a.protocol) - guestRank(b.protocol) || (a.protocol < b.protocol ? -1 : 1),
+  );
+  return first;
+}
+
+/** The smaller goes first where guests of several protocols meet; those of equal rank go by name. */
+export function guestRank(protocol: string): number {
+  const rank = ['dubbo', 'tri'].indexOf(protocol);
+  return rank === -1 ? 2 : rank;
 }
 
 function prefixLabel(protocol: string, isDubbo: boolean): string {
@@ -263,10 +301,11 @@ function isInterfacePrefix(label: string): boolean {
   return label !== 'dubbo' && isKnownProtocol(label);
 }
 
-function tagLabelOf(tag: string, name: string): string {
+function tagLabelOf(tag: string, { kind, name }: ServiceKey): string {
   const labels = split(name);
   const [first = ''] = labels;
   const isPlain =
+    kind === 'dubbo' &&
     isPlainLabel(tag) &&
     !usualFirstLabels.has(tag) &&
     !isInterfacePrefix(tag) &&

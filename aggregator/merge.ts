@@ -1,7 +1,7 @@
 import type { Instance, InstanceStatus, Port } from '../common/instance.ts';
 import type { RegistryId } from '../common/registry.ts';
 import { canonicalAddress } from '../common/endpoint-address.ts';
-import { tagLabel } from './host.ts';
+import { guestRank, tagLabel } from './host.ts';
 
 /**
  * All that stands under one host becomes one service. Pure, and independent of the order and the grouping of
@@ -14,6 +14,10 @@ import { tagLabel } from './host.ts';
  *   instance's id. Weight and locality are those of the first member
  *   that says anything; each label is the first member's that has it. What was overruled
  *   is a conflict, in one line.
+ * - Guests of a host (applications of Dubbo 3, see host.ts) have it only where no other application is before them:
+ *   it belongs to those of one kind, and of guests to those of one protocol, whatever their status, since nobody
+ *   who calls one protocol is served by another. Precedence decides: own name before alias, then the registry's priority,
+ *   then others before guests, then the guests' protocols (`dubbo` before `tri` before others). The losers are withheld.
  * - The protocol is that of the first member with an endpoint, if there is any, so that a
  *   registration that takes no traffic cannot change how the others are spoken to.
  * - If any endpoint has a weight of its own, those without have 100; else none has one. Weights
@@ -35,6 +39,8 @@ export interface Member {
   readonly port: Port | undefined;
   /** The host is an alias of the instance's service. */
   readonly isAlias?: true;
+  /** The host belongs to applications of other kinds first. */
+  readonly isGuest?: true;
   /** The host is that of the instance's Dubbo tag. */
   readonly isTagged?: true;
   /** The host is that of the instance's Dubbo interface, whatever the group and version. */
@@ -54,9 +60,17 @@ export interface Endpoint {
   readonly provenance: readonly { readonly registry: RegistryId; readonly instance: string }[];
 }
 
-/** Why a member is no endpoint. `tagged`: it stands under the host of its Dubbo tag. */
+/**
+ * Why a member is no endpoint. `tagged`: it stands under the host of its Dubbo tag. `other-protocol`: the host belongs to
+ * others, and it stands under the host of its protocol.
+ */
 export type WithheldReason =
-  Exclude<InstanceStatus, 'UP'> | 'no-port' | 'tagged' | 'not-an-ip' | 'unusable-address';
+  | Exclude<InstanceStatus, 'UP'>
+  | 'no-port'
+  | 'tagged'
+  | 'other-protocol'
+  | 'not-an-ip'
+  | 'unusable-address';
 
 /** The merged result under one host. */
 export interface Service {
@@ -84,12 +98,15 @@ const localitiesMax = 1000;
 
 /** Merges the members of a host, of which there is at least one. See the head of this file. */
 export function mergeService(host: string, members: Iterable<Member>): Service {
-  const sorted = [...members].sort(byPrecedence);
+  const all = [...members].sort(byPrecedence);
+  const owner = ownerOf(all);
+  const sorted = all.filter((member) => isOwn(member, owner));
   const withheld: Partial<Record<WithheldReason, number>> = {};
+  if (sorted.length < all.length) withheld['other-protocol'] = all.length - sorted.length;
   const groups = new Map<string, { readonly address: string; readonly members: Member[] }>();
   const speakers: Member[] = [];
   for (const member of sorted) {
-    const verdict = judge(member);
+    const verdict = judge(member, owner);
     if ('withheld' in verdict) {
       withheld[verdict.withheld] = (withheld[verdict.withheld] ?? 0) + 1;
       continue;
@@ -115,11 +132,39 @@ export function mergeService(host: string, members: Iterable<Member>): Service {
   };
 }
 
-/** Whether a member is an endpoint, and with which address, or why it is none. */
+/** To whom a host belongs: to all who are no guests (undefined), or to the guests of a protocol. */
+export type Owner = string | undefined;
+
+/** To whom the host belongs, by all its members. */
+export function ownerOf(members: Iterable<Member>): Owner {
+  let first: Member | undefined;
+  for (const member of members) {
+    if (first === undefined || byClaim(member, first) < 0) first = member;
+  }
+  return first?.isGuest === undefined ? undefined : first.protocol;
+}
+
+function isOwn({ isGuest, protocol }: Member, owner: Owner): boolean {
+  return isGuest === undefined ? owner === undefined : owner === protocol;
+}
+
+function byClaim(a: Member, b: Member): number {
+  return (
+    Number(a.isAlias ?? false) - Number(b.isAlias ?? false) ||
+    a.registry.priority - b.registry.priority ||
+    Number(a.isGuest ?? false) - Number(b.isGuest ?? false) ||
+    guestRank(a.protocol) - guestRank(b.protocol) ||
+    compare(a.protocol, b.protocol)
+  );
+}
+
+/** Whether a member is an endpoint of a host that belongs to this owner, and with which address, or why it is none. */
 export function judge(
   member: Member,
+  owner: Owner,
 ): { readonly address: string } | { readonly withheld: WithheldReason } {
   const { instance, port } = member;
+  if (!isOwn(member, owner)) return { withheld: 'other-protocol' };
   if (instance.status !== 'UP') return { withheld: instance.status };
   if (port === undefined && instance.ports.length > 0) return { withheld: 'tagged' };
   if (port === undefined || port.number < 1 || port.number > 65_535) return { withheld: 'no-port' };
@@ -266,13 +311,14 @@ function settleNames(members: readonly Member[]): Readonly<Record<string, string
   }
   if (first === undefined) return {};
   const { kind, name, group, version } = first.instance.service;
-  if (kind === 'application') return { 'tributary.io/application': name };
+  const text = first.isTagged ? (first.instance.labels[tagLabel] ?? '').trim() : '';
+  const tag = text !== '' && { 'tributary.io/tag': text };
+  if (kind !== 'dubbo') return { 'tributary.io/application': name, ...tag };
   const isOwn = first.isUnion === undefined;
-  const tag = first.isTagged ? (first.instance.labels[tagLabel] ?? '').trim() : '';
   return {
     interface: name,
     ...(isOwn && group !== '' && { 'tributary.io/group': group }),
-    ...(tag !== '' && { 'tributary.io/tag': tag }),
+    ...tag,
     ...(isOwn && version !== '' && { 'tributary.io/version': version }),
   };
 }

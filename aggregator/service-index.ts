@@ -40,14 +40,15 @@ function seatsOf(entry: Entry | undefined): readonly Seat[] {
 
 /** Nearly all have no marks: the properties of these are the same in the same order. */
 function seatAt(
-  { protocol, port, isAlias, isTagged, isUnion }: Placement,
+  { protocol, port, isAlias, isGuest, isTagged, isUnion }: Placement,
   { registry, instance, state }: Pick<Seat, 'registry' | 'instance' | 'state'>,
 ): Seat {
   const seat: Seat = { registry, instance, protocol, port, state };
-  if (isAlias === undefined && isTagged === undefined && isUnion === undefined) return seat;
+  if ((isAlias ?? isGuest ?? isTagged ?? isUnion) === undefined) return seat;
   return {
     ...seat,
     ...(isAlias && { isAlias }),
+    ...(isGuest && { isGuest }),
     ...(isTagged && { isTagged }),
     ...(isUnion && { isUnion }),
   };

@@ -1,8 +1,8 @@
 import type { HeldPart } from '../common/guard-holds.ts';
 import type { Catalog } from './catalog.ts';
 import { repairLabels } from './labels.ts';
-import { judge, mergeService } from './merge.ts';
-import type { Member } from './merge.ts';
+import { judge, mergeService, ownerOf } from './merge.ts';
+import type { Member, Owner } from './merge.ts';
 import { servicePort } from './protocols.ts';
 import type { RegistryCatalog } from './registry-catalog.ts';
 import type { HostState, RegistryIndex } from './service-index.ts';
@@ -122,11 +122,14 @@ export interface MemberExplanation {
 
 /** All members of a host, sorted by registry and instance. */
 export function explainMembers(state: HostState): readonly MemberExplanation[] {
-  return [...state.members].map(explainMember).sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+  const owner = ownerOf(state.members);
+  return Array.from(state.members, (member) => explainMember(member, owner)).sort((a, b) =>
+    keyOf(a) < keyOf(b) ? -1 : 1,
+  );
 }
 
-function explainMember(member: Member): MemberExplanation {
-  const verdict = judge(member);
+function explainMember(member: Member, owner: Owner): MemberExplanation {
+  const verdict = judge(member, owner);
   return {
     registry: member.registry.id,
     instance: member.instance.id,

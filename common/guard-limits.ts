@@ -69,7 +69,8 @@ export function limitsOf({ fraction, minimum, hold }: GuardRow): Partial<GuardLi
   };
 }
 
-const keyParts = /^(?<kind>application|dubbo):(?<group>[^/]*)\/(?<name>.*):[^:]*$/s;
+const keyParts =
+  /^(?<kind>application|dubbo-application|dubbo):(?<group>[^/]*)\/(?<name>.*):[^:]*$/s;
 
 /**
  * The limits of single services by the names that registries give them: those of applications in any case, those of

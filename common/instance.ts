@@ -11,11 +11,19 @@
  */
 export type InstanceStatus = 'UP' | 'DOWN' | 'STARTING' | 'OUT_OF_SERVICE' | 'UNKNOWN' | 'GONE';
 
+/**
+ * `application`: named by an application (Eureka, Spring Cloud); `dubbo-application`: an application of Dubbo 3, which
+ * may have a name that one of the others has too; `dubbo`: a Dubbo interface.
+ */
+export const serviceKinds = ['application', 'dubbo-application', 'dubbo'] as const;
+
+/** One of `serviceKinds`. */
+export type ServiceKind = (typeof serviceKinds)[number];
+
 /** What the registry calls the service. */
 export interface ServiceKey {
-  /** `application`: named by an application (Eureka, Spring Cloud); `dubbo`: a Dubbo interface. */
-  readonly kind: 'application' | 'dubbo';
-  /** As the registry writes it, but applications of case-insensitive registries lower-cased. */
+  readonly kind: ServiceKind;
+  /** As the registry writes it, but applications in lower case. */
   readonly name: string;
   /** Dubbo only, else empty. */
   readonly group: string;
@@ -83,5 +91,5 @@ export function serviceKeyText(key: ServiceKey): string {
 
 /** The text of a service key as an operator reads it, without its empty parts: `orders`, `group/interface:1.0.0`. */
 export function describeServiceKey(keyText: string): string {
-  return keyText.replace(/^[a-z]+:\/?/, '').replace(/:$/, '');
+  return keyText.replace(/^[a-z-]+:\/?/, '').replace(/:$/, '');
 }

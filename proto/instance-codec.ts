@@ -1,4 +1,5 @@
 import { ProtocolError } from '../common/errors.ts';
+import { serviceKinds } from '../common/instance.ts';
 import type {
   Alias,
   AliasPorts,
@@ -261,7 +262,7 @@ function findProblem(instance: Instance): string | undefined {
 }
 
 function kindProblem(kind: string): string | undefined {
-  if (kind === 'application' || kind === 'dubbo') return undefined;
+  if (serviceKinds.some((known) => known === kind)) return undefined;
   return `service.kind: unknown: ${JSON.stringify(kind.slice(0, 32))}`;
 }
 

@@ -31,9 +31,9 @@ export class Sharing {
   }
 
   /** An application, by the name as it is to stand in the key. */
-  application(name: string): ServiceKey {
-    return share(this.services, `a${name}`, () => ({
-      kind: 'application',
+  application(kind: 'application' | 'dubbo-application', name: string): ServiceKey {
+    return share(this.services, `${kind}:${name}`, () => ({
+      kind,
       name: this.text(name),
       group: '',
       version: '',

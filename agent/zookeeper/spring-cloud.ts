@@ -104,7 +104,7 @@ function toInstance(found: CuratorRecord, context: Context): Instance | DropReas
   if (!isIdInBounds(id)) return 'too-long';
   return {
     id,
-    service: sharing.application(name),
+    service: sharing.application('application', name),
     address: sharing.text(address),
     ports: portsOf(found, sharing),
     labels: sharing.labels(pickLabels(labelKeys, (key) => metadata.get(key))),

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { HostNames } from '../../../aggregator/host.ts';
 import type { HostOptions } from '../../../aggregator/host.ts';
-import { mergeService } from '../../../aggregator/merge.ts';
 import type { Service } from '../../../aggregator/merge.ts';
 import { renderService } from '../../../aggregator/render.ts';
 import type { RenderedService } from '../../../aggregator/service-entry.ts';
-import { ServiceIndex } from '../../../aggregator/service-index.ts';
 import { validate } from '../../../aggregator/validate.ts';
 import type { Instance } from '../../../common/instance.ts';
 import { serviceEntryErrors } from '../../support/istiod-validation.ts';
-import { instance, registryId } from './samples.ts';
+import { instance } from './samples.ts';
+import { addresses, servicesOf } from './served.ts';
 import { anyText } from '../../support/any-text.ts';
 
 const domain = 'tributary.internal';
@@ -30,25 +28,10 @@ function provider(id: string, changes: Partial<Instance> = {}): Instance {
 const tagged = (tag: string): Partial<Instance> => ({ labels: { 'dubbo.tag': tag } });
 
 /** What is served of these instances, by host. */
-function services(
+const services = (
   instances: readonly Instance[],
   options?: HostOptions,
-): Readonly<Record<string, Service>> {
-  const index = new ServiceIndex(new HostNames(domain, options), new Map());
-  const byId = new Map(instances.map((one) => [one.id, one]));
-  const source = {
-    id: registryId('dc1/main'),
-    isServed: true,
-    effective: (id: string) => byId.get(id),
-  };
-  for (const id of byId.keys()) index.take(source, id, { isForced: false, touch: () => undefined });
-  return Object.fromEntries(
-    [...index.hosts].map(([host, { members }]) => [host, mergeService(host, members)]),
-  );
-}
-
-const addresses = (service: Service | undefined): readonly string[] | undefined =>
-  service?.endpoints.map(({ address }) => address);
+): Readonly<Record<string, Service>> => servicesOf({ 'dc1/main': instances }, { domain, options });
 
 test('a caller of the plain host never reaches a tagged provider', () => {
   const found = services([provider('1'), provider('2', tagged('gray'))]);

@@ -82,6 +82,9 @@ test('protocols and tags stand in front', () => {
   assert.equal(host(service, 'tri', 'gray'), `gray.tri.com.example.demoservice.dubbo.${domain}`);
   assert.equal(host(service, '', 'com'), `com--t.com.example.demoservice.dubbo.${domain}`);
   assert.equal(host(dubbo('demo.Foo'), '', 'gray'), `gray--t.demo.foo.dubbo.${domain}`);
+  const process: ServiceKey = { ...application('orders'), kind: 'dubbo-application' };
+  assert.equal(host(process), `orders.${domain}`);
+  assert.equal(host(process, 'tri', 'gray'), `gray--t.tri.orders.${domain}`);
 });
 
 test('long labels and long hosts are cut with a hash', () => {
@@ -111,6 +114,29 @@ test('the primary port of an application stands under the plain host', () => {
   assert.deepEqual(hosts('grpc', 'http'), ['grpc.a', 'a']);
   assert.deepEqual(hosts('grpc', 'tcp'), ['a', 'tcp.a']);
   assert.deepEqual(hosts(), ['a']);
+});
+
+test('a process of Dubbo 3 stands under each of its protocols, and as a guest under the plain host', () => {
+  const names = new HostNames(domain);
+  const service: ServiceKey = { ...application('a'), kind: 'dubbo-application' };
+  const hosts = (...protocols: string[]): string[] =>
+    names
+      .placements(
+        instance('i', { service, ports: protocols.map((protocol) => ({ protocol, number: 1 })) }),
+      )
+      .map(({ host: found, protocol, port, isGuest }) =>
+        [
+          found.slice(0, -domain.length - 1),
+          protocol,
+          ...(port === undefined ? ['no port'] : []),
+          ...(isGuest ? ['guest'] : []),
+        ].join(' '),
+      );
+  assert.deepEqual(hosts('dubbo'), ['dubbo.a dubbo', 'a dubbo guest']);
+  assert.deepEqual(hosts('rest', 'tri'), ['rest.a rest', 'tri.a tri', 'a tri guest']);
+  assert.deepEqual(hosts('avro', 'dubbo'), ['avro--p.a avro', 'dubbo.a dubbo', 'a dubbo guest']);
+  assert.deepEqual(hosts('http'), ['http.a http', 'a http guest']);
+  assert.deepEqual(hosts(), ['a dubbo no port guest']);
 });
 
 test('a tagged provider is an endpoint under its tag only, an application ignores it', () => {
@@ -199,14 +225,14 @@ const word = fc.oneof(
 );
 const key = fc
   .record({
-    kind: fc.constantFrom('application' as const, 'dubbo' as const),
+    kind: fc.constantFrom('dubbo-application' as const, 'dubbo' as const),
     name,
     group: word,
     version: word,
     prefix: fc.constantFrom('', 'https', 'tri', 'http', 'avro', 'secure', 'a_b', 'a'),
     tag: word,
   })
-  .map((raw) => (raw.kind === 'dubbo' ? raw : { ...raw, group: '', version: '', tag: '' }));
+  .map((raw) => (raw.kind === 'dubbo' ? raw : { ...raw, group: '', version: '' }));
 
 test('different keys have different hosts', () => {
   const seen = new Map<string, string>();

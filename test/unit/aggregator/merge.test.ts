@@ -246,10 +246,12 @@ const arbitraryMember = fc
     locality: fc.constantFrom('', 'r/z', '/z'),
     labels: fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom('1', '2')),
     status: fc.constantFrom('UP' as const, 'UP' as const, 'DOWN' as const),
+    mark: fc.constantFrom({}, {}, { isGuest: true } as const, { isAlias: true } as const),
   })
-  .map(({ from, port, protocol, ...rest }) =>
-    member({ ...rest, ports: [{ protocol, number: port }] }, from),
-  );
+  .map(({ from, port, protocol, mark, ...rest }) => ({
+    ...member({ ...rest, ports: [{ protocol, number: port }] }, from),
+    ...mark,
+  }));
 
 test('the order of the members does not matter', () => {
   const unique = fc.uniqueArray(arbitraryMember, {

@@ -375,6 +375,7 @@ test('a network of a registry stands at its endpoints, and follows its agent', a
 const record = fc
   .record({
     id: fc.integer({ min: 0, max: 30 }).map((number) => `i${number}`),
+    kind: fc.constantFrom('application' as const, 'dubbo-application' as const),
     name: fc.constantFrom('a', 'b', 'B', 'c', 'd', 'e', 'f'),
     port: fc.constantFrom(80, 81),
     weight: fc.constantFrom(0, 1),
@@ -383,10 +384,10 @@ const record = fc
     aliases: fc.subarray(['a', 'b', 'v.x']),
     which: fc.constantFrom('all' as const, 'plain' as const, 'secure' as const),
   })
-  .map(({ id, name, port, protocols, aliases, which, ...rest }) =>
+  .map(({ id, kind, name, port, protocols, aliases, which, ...rest }) =>
     instance(id, {
       ...rest,
-      service: { kind: 'application', name, group: '', version: '' },
+      service: { kind, name, group: '', version: '' },
       address: `10.0.0.${id.slice(1).length}`,
       ports: protocols.map((protocol, index) => ({ protocol, number: port + index })),
       ...(aliases.length > 0 && {

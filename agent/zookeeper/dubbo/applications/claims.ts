@@ -76,7 +76,7 @@ function applicationClaim(
   if (!isIdInBounds(id)) return 'too-long';
   const instance: Instance = {
     id,
-    service: sharing.application(record.application.toLowerCase()),
+    service: sharing.application('dubbo-application', record.application.toLowerCase()),
     address: record.address,
     ports: portsOf(protocolPortsOf(record), sharing),
     labels: sharing.labels(record.labels),

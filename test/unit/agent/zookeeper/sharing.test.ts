@@ -5,7 +5,11 @@ import { Sharing } from '../../../../agent/zookeeper/sharing.ts';
 test('equal parts are the same object', () => {
   const sharing = new Sharing();
   assert.equal(sharing.dubbo('a', 'g', '1'), sharing.dubbo('a', 'g', '1'));
-  assert.equal(sharing.application('a'), sharing.application('a'));
+  assert.equal(sharing.application('application', 'a'), sharing.application('application', 'a'));
+  assert.notEqual(
+    sharing.application('application', 'a'),
+    sharing.application('dubbo-application', 'a'),
+  );
   assert.equal(sharing.ports(['tri', 'dubbo'], 1), sharing.ports(['tri', 'dubbo'], 1));
   assert.equal(sharing.labels([['a', '1']]), sharing.labels([['a', '1']]));
 });
@@ -15,7 +19,7 @@ test('different parts are never mixed up', () => {
   assert.deepEqual(sharing.dubbo('ab', '', 'c').group, '');
   assert.deepEqual(sharing.dubbo('a', 'b', 'c').group, 'b');
   assert.deepEqual(sharing.dubbo('a', 'bc', '').version, '');
-  assert.equal(sharing.application('d1:0:a').kind, 'application');
+  assert.equal(sharing.application('application', 'd1:0:a').kind, 'application');
   assert.equal(sharing.dubbo('a', '', '').kind, 'dubbo');
   assert.deepEqual(sharing.labels([['a', '1,b=2']]), { a: '1,b=2' });
   assert.deepEqual(sharing.ports(['dubbo'], 2), [{ protocol: 'dubbo', number: 2 }]);
@@ -23,9 +27,9 @@ test('different parts are never mixed up', () => {
 
 test('sharing is bounded', () => {
   const sharing = new Sharing();
-  const first = sharing.application('first');
-  for (let index = 0; index < 50_001; index++) sharing.application(`app-${index}`);
-  const again = sharing.application('first');
+  const first = sharing.application('application', 'first');
+  for (let index = 0; index < 50_001; index++) sharing.application('application', `app-${index}`);
+  const again = sharing.application('application', 'first');
   assert.notEqual(again, first);
   assert.deepEqual(again, first);
 });

@@ -195,7 +195,7 @@ test('an application has an endpoint of its own with all its ports', () => {
   ];
   assert.deepEqual(applicationOf(registration({ application: 'Orders', endpoints })), {
     id: 'dubbo-app:/services/Orders/192.0.2.1%3A1',
-    service: { kind: 'application', name: 'orders', group: '', version: '' },
+    service: { kind: 'dubbo-application', name: 'orders', group: '', version: '' },
     address: '192.0.2.1',
     ports: [
       { protocol: 'dubbo', number: 20880 },
