@@ -2,6 +2,8 @@ import type { Instance, ServiceKey } from '../../../common/instance.ts';
 import { escapeIdPart, isIdInBounds, isPort, pickLabels, usableLabelKeys } from '../convert.ts';
 import type { DropReason } from '../reading.ts';
 import type { Sharing } from '../sharing.ts';
+import { ParameterKeys } from './parameters.ts';
+import { TraitsPool } from './traits.ts';
 import type { DubboTraits } from './traits.ts';
 
 /**
@@ -30,7 +32,7 @@ export interface DubboContext {
   /** Parameters that become labels, sorted. */
   readonly labelKeys: readonly string[];
   /** Every parameter that is looked at, here or where protocols and order are found out. */
-  readonly parameterKeys: ReadonlySet<string>;
+  readonly parameterKeys: ParameterKeys;
   readonly services: DubboServices;
   readonly traits: TraitsPool;
 }
@@ -39,7 +41,6 @@ export interface DubboContext {
 export const tagKey = 'dubbo.tag';
 /** A longer tag could not be a label; without it the provider would pass for one without a tag. */
 const tagLengthMax = 512;
-const traitsMax = 50_000;
 
 const ownKeys = [
   'application',
@@ -61,12 +62,13 @@ const protocolPattern = /^[a-z][a-z0-9+.-]{0,31}$/;
 /** @param labelKeys parameters that are to become labels; secrets among them do not */
 export function dubboContext(labelKeys: readonly string[], sharing: Sharing): DubboContext {
   const usable = usableLabelKeys([...labelKeys, tagKey]);
+  const parameterKeys = new ParameterKeys([...ownKeys, ...usable]);
   return {
     sharing,
     labelKeys: usable,
-    parameterKeys: new Set([...ownKeys, ...usable]),
+    parameterKeys,
     services: new DubboServices(sharing),
-    traits: new TraitsPool(sharing),
+    traits: new TraitsPool(sharing, parameterKeys),
   };
 }
 
@@ -144,60 +146,4 @@ class DubboServices {
     this.last = described;
     return described;
   }
-}
-
-/** One object for equal traits, of which neighbours mostly have the same. Bounded: what was not seen for long is shared anew. */
-class TraitsPool {
-  private readonly sharing: Sharing;
-  private last: DubboTraits | undefined;
-  private readonly known = new Map<string, DubboTraits>();
-
-  constructor(sharing: Sharing) {
-    this.sharing = sharing;
-  }
-
-  of(root: string, parameters: ReadonlyMap<string, string>): DubboTraits {
-    const application = parameters.get('application') ?? '';
-    const weight = registeredWeight(parameters.get('weight'));
-    const isDisabled = isProviderDisabled(parameters);
-    const { last } = this;
-    const isSame =
-      last?.root === root &&
-      last.application === application &&
-      last.weight === weight &&
-      last.isDisabled === isDisabled;
-    if (isSame) return last;
-    const key = this.sharing.text(
-      `${weight ?? ''}:${isDisabled ? 'd' : ''}:${root}:${application}`,
-    );
-    let traits = this.known.get(key);
-    if (traits === undefined) {
-      if (this.known.size >= traitsMax) this.known.clear();
-      traits = { root, application: this.sharing.text(application), weight, isDisabled };
-      this.known.set(key, traits);
-    }
-    this.last = traits;
-    return traits;
-  }
-}
-
-/**
- * The weight as registered, at most 2^31 - 1; zero and below take no traffic. Undefined when the text is
- * none: Dubbo then takes its default, or fails on what is no integer.
- */
-function registeredWeight(text: string | undefined): number | undefined {
-  if (text === undefined || !/^-?\d{1,15}$/.test(text)) return undefined;
-  return Math.max(Math.min(Number(text), 0x7fff_ffff), -0x8000_0000);
-}
-
-/** A consumer's rule: `disabled`, where present, decides alone, else `enabled`. */
-function isProviderDisabled(parameters: ReadonlyMap<string, string>): boolean {
-  const disabled = parameters.get('disabled') ?? '';
-  if (disabled !== '') return isTrue(disabled);
-  const enabled = parameters.get('enabled') ?? '';
-  return enabled !== '' && !isTrue(enabled);
-}
-
-function isTrue(text: string): boolean {
-  return text.toLowerCase() === 'true';
 }

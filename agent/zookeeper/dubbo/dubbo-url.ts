@@ -1,3 +1,5 @@
+import type { KeySet } from './parameters.ts';
+
 /**
  * The leaf names below `/<root>/<interface>/providers`: provider URLs, URL-encoded by Java's
  * `URLEncoder`, of the form `scheme://[user:password@]host:port/path?key=value&key=value`. What
@@ -35,7 +37,7 @@ export function decodeNodeName(name: string): string | undefined {
 }
 
 /** Reads a leaf name; of its parameters only the wanted keys. Undefined when it is no such URL. */
-export function parseDubboUrl(leafName: string, wanted: ReadonlySet<string>): DubboUrl | undefined {
+export function parseDubboUrl(leafName: string, wanted: KeySet): DubboUrl | undefined {
   if (leafName.length > nameLengthMax) return undefined;
   const text = decodeNodeName(leafName);
   if (text === undefined) return undefined;
@@ -65,11 +67,7 @@ function splitAuthority(authority: string): { host: string; port: number } {
 }
 
 /** Linear in the text, whatever stands in it. Of equal keys the last one counts. */
-function readParameters(
-  text: string,
-  from: number,
-  wanted: ReadonlySet<string>,
-): ReadonlyMap<string, string> {
+function readParameters(text: string, from: number, wanted: KeySet): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   const ampersand = new Finder(text, '&');
   const semicolon = new Finder(text, ';');

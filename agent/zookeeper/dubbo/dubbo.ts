@@ -80,6 +80,8 @@ export function createDubboReading(options: DubboOptions, sharing: Sharing): Rea
   const { roots } = options;
   const hidden = new Set(options.hiddenInterfaces);
   const context = dubboContext(options.labelKeys, sharing);
+  const isSeen = (key: string): boolean =>
+    context.labelKeys.includes(key) || context.parameterKeys.isCustom(key);
   const records: RecordContext = {
     labelKeys: usableLabelKeys(options.metadataLabelKeys),
     zones: options.zones,
@@ -118,7 +120,9 @@ export function createDubboReading(options: DubboOptions, sharing: Sharing): Rea
       const name = path.slice(start, first);
       if (name === configName || !path.startsWith('providers/', first + 1)) {
         const parts = path.slice(start).split('/');
-        if (isRule(parts)) return readRule(parts, data, root, parentPath(path));
+        if (isRule(parts)) {
+          return readRule({ parts, root, directory: parentPath(path), isSeen }, data);
+        }
         return readInstanceNode(path, data, records);
       }
       const said = readProvider(root, name, nodeName(path), context);

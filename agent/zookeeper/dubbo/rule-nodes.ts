@@ -2,7 +2,7 @@ import type { Want } from '../client/tree.ts';
 import type { NodeReading } from '../reading.ts';
 import { wantNothing } from '../reading.ts';
 import { decodeNodeName } from './dubbo-url.ts';
-import { isRuleName, readConfiguratorLeaf, readRuleNode } from './rules/rule.ts';
+import { isRuleName, readConfiguratorLeaf, readRuleNode, visibleRules } from './rules/rule.ts';
 import type { RuleReading } from './rules/rule.ts';
 
 /**
@@ -49,18 +49,31 @@ export function isRule(parts: readonly string[]): boolean {
   return first === configName || ruleCategories.includes(second);
 }
 
-/** What a rule says; `directory` is for the operator. */
+/** Where a rule stands, and what can be seen from there. */
+export interface RulePlace {
+  /** The parts of its path below the root. */
+  readonly parts: readonly string[];
+  readonly root: string;
+  /** For the operator. */
+  readonly directory: string;
+  /** See `visibleRules`. */
+  readonly isSeen: (key: string) => boolean;
+}
+
+/** What a rule says. */
 export function readRule(
-  parts: readonly string[],
+  { parts, root, directory, isSeen }: RulePlace,
   data: Buffer | null,
-  root: string,
-  directory: string,
 ): NodeReading {
   const [first = '', second = '', name = ''] = parts;
   const said = first === configName ? readRuleNode(second, name, data, root) : ofLeaf();
   switch (said.kind) {
-    case 'rules':
-      return { kind: 'fact', fact: said };
+    case 'rules': {
+      const rules = visibleRules(said.rules, isSeen);
+      return rules.length === 0 && said.rules.length > 0
+        ? { kind: 'ignored', what: 'unsupported-condition' }
+        : { kind: 'fact', fact: { kind: 'rules', rules } };
+    }
     case 'ignored':
       return said;
     case 'dropped':

@@ -4,6 +4,7 @@ import { sleep } from '../../../../common/sleep.ts';
 import { Pause } from '../../../../common/yielding.ts';
 import { childPath, isWithin, nodeName } from '../../client/paths.ts';
 import type { TreeAnswer, TreeQuestion, TreeWatcher } from '../../client/tree.ts';
+import type { KeySet } from '../parameters.ts';
 import type { Resolution } from './claims.ts';
 import { isNodeName, mappedApplications, readDefinition } from './metadata.ts';
 import type { DubboService } from './metadata.ts';
@@ -13,7 +14,7 @@ export interface ExplorationParts {
   readonly roots: readonly string[];
   readonly ask: TreeWatcher['ask'];
   /** The parameters that are kept. */
-  readonly wanted: ReadonlySet<string>;
+  readonly wanted: KeySet;
   /** A starting provider writes its definitions beside its registration: for so long after it they are read anew. */
   readonly writingMs: number;
 }

@@ -5,6 +5,7 @@ import { sleep } from '../../../../common/sleep.ts';
 import { Wake } from '../../../../common/wake.ts';
 import { Pause } from '../../../../common/yielding.ts';
 import type { TreeAnswer, TreeWatcher } from '../../client/tree.ts';
+import type { KeySet } from '../parameters.ts';
 import { metadataPath, readMetadataInfo } from './metadata.ts';
 import type { MetadataInfo } from './metadata.ts';
 import type { Revision } from './registration.ts';
@@ -18,7 +19,7 @@ export interface MetadataReadingParts {
   readonly roots: readonly string[];
   readonly ask: TreeWatcher['ask'];
   /** The parameters that are kept. */
-  readonly wanted: ReadonlySet<string>;
+  readonly wanted: KeySet;
   /** Delays between attempts for one revision. */
   readonly backoff: BackoffPolicy;
   readonly observer: MetadataObserver;
@@ -196,7 +197,7 @@ class Search {
     return path;
   }
 
-  take(answer: TreeAnswer | undefined, wanted: ReadonlySet<string>): void {
+  take(answer: TreeAnswer | undefined, wanted: KeySet): void {
     if (answer?.kind === 'data') {
       const { application } = this.revision;
       this.info = readMetadataInfo(answer.data, { application, root: this.root, wanted });

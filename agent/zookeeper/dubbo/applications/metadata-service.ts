@@ -7,6 +7,7 @@ import {
   metadataInfoCodec,
   metadataRequestCodec,
 } from '../../../../proto/dubbo-metadata.ts';
+import type { KeySet } from '../parameters.ts';
 import { metadataInfoOf } from './metadata.ts';
 import type { AskProvider } from './provider-questions.ts';
 import type { DubboInstanceRecord } from './record.ts';
@@ -17,7 +18,7 @@ import type { DubboInstanceRecord } from './record.ts';
  */
 export interface MetadataServiceOptions {
   /** The parameters that are kept. */
-  readonly wanted: ReadonlySet<string>;
+  readonly wanted: KeySet;
   /** How long a call may take, connecting included. Milliseconds. */
   readonly deadlineMs?: number;
   /** Where to call, `host:port`; by default where the registration says. */

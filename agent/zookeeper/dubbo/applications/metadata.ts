@@ -2,6 +2,7 @@ import { isJsonObject } from '../../../../common/json-object.ts';
 import type { JsonObject } from '../../../../common/json-object.ts';
 import { childPath } from '../../client/paths.ts';
 import { textsOf } from '../../curator.ts';
+import type { KeySet } from '../parameters.ts';
 import { normalizeProtocol, portOf, textOf } from './record.ts';
 
 /**
@@ -43,7 +44,7 @@ export interface MetadataOrigin {
   /** Empty when a provider has told them. */
   readonly root: string;
   /** The parameters that are kept. */
-  readonly wanted: ReadonlySet<string>;
+  readonly wanted: KeySet;
 }
 
 const servicesMax = 50_000;

@@ -6,6 +6,7 @@ import { noRules, notUnderstood, RuleDraft } from './draft.ts';
 import { parseOwner } from './service-name.ts';
 import type { Settings } from './settings.ts';
 import { readTagRouter } from './tag-router.ts';
+import { isVisible } from './target.ts';
 import type { Target } from './target.ts';
 
 /**
@@ -87,6 +88,21 @@ const migrationGroups: ReadonlySet<string> = new Set([
 ]);
 /** Longer names are not looked at. Characters. */
 const nameLengthMax = 65_536;
+
+/**
+ * Those of the rules of which it can be said whom they concern.
+ * @param isSeen whether a parameter is looked at that is not part of a provider's identity
+ */
+export function visibleRules(
+  rules: readonly DubboRule[],
+  isSeen: (key: string) => boolean,
+): readonly DubboRule[] {
+  return rules.flatMap((rule): readonly DubboRule[] => {
+    if (rule.kind === 'configurator') return isVisible(rule.target, isSeen) ? [rule] : [];
+    const tags = rule.tags.filter(({ target }) => isVisible(target, isSeen));
+    return tags.length === 0 ? [] : [{ ...rule, tags }];
+  });
+}
 
 /**
  * A leaf below `/<root>/<interface>/configurators`. With a root, providers registered below another

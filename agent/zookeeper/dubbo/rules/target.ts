@@ -91,7 +91,28 @@ function serviceKeyOf({ service }: Instance): string {
   return `${group}${service.name}${service.version === '' ? '' : `:${service.version}`}`;
 }
 
-/** A parameter as registered, of those that are known of a provider: its identity and its labels. */
+/** What is known of every provider, beside its labels and what Dubbo does not know (see ParameterKeys). */
+const identityKeys: ReadonlySet<string> = new Set([
+  'application',
+  'group',
+  'interface',
+  'side',
+  'version',
+  'weight',
+]);
+
+/**
+ * Whether the target can be told from others: no condition is about a parameter that nobody looks at.
+ * @param isSeen whether a parameter is looked at that is not part of the identity
+ */
+export function isVisible({ conditions }: Target, isSeen: (key: string) => boolean): boolean {
+  return conditions.every(
+    (condition) =>
+      condition.kind !== 'parameter' || identityKeys.has(condition.key) || isSeen(condition.key),
+  );
+}
+
+/** A parameter as registered, of those that are looked at. */
 function parameterOf(key: string, instance: Instance, traits: DubboTraits): string | undefined {
   const { service, labels } = instance;
   switch (key) {
@@ -107,6 +128,6 @@ function parameterOf(key: string, instance: Instance, traits: DubboTraits): stri
     case 'weight':
       return traits.weight?.toString();
     default:
-      return Object.hasOwn(labels, key) ? labels[key] : undefined;
+      return Object.hasOwn(labels, key) ? labels[key] : traits.parameters?.get(key);
   }
 }

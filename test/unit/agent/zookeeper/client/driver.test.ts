@@ -220,11 +220,12 @@ for (const { driver, isOld } of kinds) {
       }
       const seen = watch();
       await seen.snapshots(1);
-      const told = seen.events.flatMap((event) =>
-        event.kind === 'unreadable' ? [event.path] : [],
+      // Some may have been tried again, and told again, by now.
+      const told = new Set(
+        seen.events.flatMap((event) => (event.kind === 'unreadable' ? [event.path] : [])),
       );
-      assert.equal(told.length, hidden.length);
-      const last = told.at(-1) ?? '';
+      assert.equal(told.size, hidden.length);
+      const last = [...told].at(-1) ?? '';
       stub.faults.unreadable.delete(last);
       await eventually(() => assert.ok(seen.view.has(`${last}/p`)));
     });

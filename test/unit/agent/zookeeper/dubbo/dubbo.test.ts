@@ -328,7 +328,13 @@ test('what rules look at stands beside the instance, shared by equals', () => {
     const said = read(`dubbo://192.0.2.2:1/a?${query}`);
     return said.kind === 'endpoint' ? said.traits : said;
   };
-  const usual = { root: '/dubbo', application: '', weight: undefined, isDisabled: false };
+  const usual = {
+    root: '/dubbo',
+    application: '',
+    weight: undefined,
+    isDisabled: false,
+    parameters: undefined,
+  };
   const cases: readonly (readonly [string, object])[] = [
     ['', {}],
     ['application=a&weight=150', { application: 'a', weight: 150 }],
@@ -338,11 +344,23 @@ test('what rules look at stands beside the instance, shared by equals', () => {
     ['weight=999999999999999', { weight: 0x7fff_ffff }],
     ['disabled=true&enabled=true', { isDisabled: true }],
     ['enabled=false', { isDisabled: true }],
+    [
+      'zone=z&env=gray&password=p',
+      {
+        parameters: new Map([
+          ['env', 'gray'],
+          ['zone', 'z'],
+        ]),
+      },
+    ],
   ];
   for (const [query, words] of cases) {
     assert.deepEqual(traitsOf(query), { ...usual, ...words }, query);
   }
   assert.equal(traitsOf('application=a&weight=1'), traitsOf('weight=1&application=a'));
+  assert.equal(traitsOf('env=x&zone=z'), traitsOf('zone=z&env=x'));
+  assert.notEqual(traitsOf('env=x'), traitsOf('env=y'));
+  assert.notEqual(traitsOf('env=x'), traitsOf(''));
 });
 
 test('an endpoint has one id below every root', () => {

@@ -159,11 +159,12 @@ test('a service that is hidden, or cannot be an endpoint, costs the others nothi
 });
 
 test('what rules look at is known as of a leaf', () => {
-  const params = { weight: '0', disabled: 'true' };
+  const params = { weight: '0', disabled: 'true', env: 'gray' };
   const resolution = exactly({ a: { name: 'a.B', protocol: 'dubbo', params } });
   const [claim] = claimsOf('/p', recordOf(registration({})), resolution, context).claims;
   assert.deepEqual(claim?.traits, {
     ...{ root: '/dubbo', application: 'orders', weight: 0, isDisabled: true },
+    parameters: new Map([['env', 'gray']]),
   });
   assert.equal(claim.instance.status, 'OUT_OF_SERVICE');
 });

@@ -77,7 +77,7 @@ test('what a service does not say itself its parameters say', () => {
 });
 
 test('secrets are not kept', () => {
-  const params = { token: 's3cret', 'user.password': 's3cret', weight: '5', long: 'x' };
+  const params = { token: 's3cret', 'user.password': 's3cret', weight: '5', methods: 'x' };
   const found = info({ services: { a: { name: 'a.B', protocol: 'dubbo', params } } });
   const [service] = found?.services ?? [];
   assert.deepEqual(Object.fromEntries(service?.parameters ?? []), {

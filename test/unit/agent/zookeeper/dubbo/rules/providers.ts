@@ -25,6 +25,8 @@ export interface ProviderWords {
   readonly weight?: number;
   readonly isDisabled?: boolean;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Parameters that Dubbo does not know. */
+  readonly parameters?: ReadonlyMap<string, string>;
 }
 
 /** A provider of `com.example.A` in the application `orders` at 192.0.2.11:20880, but for these words. */
@@ -46,7 +48,7 @@ export function provider(words: ProviderWords = {}): Provider {
       weight: Math.max(weight ?? 0, 0),
       status: isOut ? 'OUT_OF_SERVICE' : 'UP',
     },
-    traits: { root, application, weight, isDisabled },
+    traits: { root, application, weight, isDisabled, parameters: words.parameters },
   };
 }
 
