@@ -2,6 +2,8 @@ import type { Instance } from '../../../common/instance.ts';
 import type { Claim } from '../endpoints.ts';
 import type { Fact } from '../reading.ts';
 import type { DubboApplications } from './applications/applications.ts';
+import type { ProcessLeaf } from './applications/process-leaves.ts';
+import { tagKey } from './dubbo-instance.ts';
 import type { DubboRule } from './rules/rule.ts';
 import { concerns, RuleBook } from './rules/rule-book.ts';
 import type { DubboTraits } from './traits.ts';
@@ -48,13 +50,13 @@ export class DubboKnowledge {
   }
 
   /** A provider's own node vouches for it now. */
-  joined({ address }: Instance, traits: DubboTraits | undefined): void {
-    if (traits !== undefined) this.applications.leafSeen(traits.application, address);
+  joined(instance: Instance, traits: DubboTraits | undefined): void {
+    if (traits !== undefined) this.applications.leafSeen(leafOf(instance, traits));
   }
 
   /** A provider's own node does not vouch for it any more. */
-  left({ address }: Instance, traits: DubboTraits | undefined): void {
-    if (traits !== undefined) this.applications.leafGone(traits.application, address);
+  left(instance: Instance, traits: DubboTraits | undefined): void {
+    if (traits !== undefined) this.applications.leafGone(leafOf(instance, traits));
   }
 
   /** Whether rules have changed that were not taken yet. */
@@ -75,4 +77,9 @@ export class DubboKnowledge {
   project({ instance, traits }: Claim): Instance {
     return traits === undefined ? instance : this.book.project(instance, traits);
   }
+}
+
+function leafOf({ address, ports, labels }: Instance, traits: DubboTraits): ProcessLeaf {
+  const { application } = traits;
+  return { application, address, port: ports[0]?.number ?? 0, tag: labels[tagKey] ?? '', traits };
 }

@@ -9,18 +9,21 @@ import type { ClaimsContext, Resolution } from './claims.ts';
 import { Exploration } from './exploration.ts';
 import { Inference } from './inference.ts';
 import type { InferenceObserver, InferenceTimes } from './inference.ts';
-import { LeafCounts } from './leaf-counts.ts';
 import type { MetadataInfo } from './metadata.ts';
 import { MetadataReading } from './metadata-reading.ts';
 import type { MetadataFailure, MetadataObserver } from './metadata-reading.ts';
+import { ProcessLeaves } from './process-leaves.ts';
+import type { Process, ProcessLeaf } from './process-leaves.ts';
 import { ProviderQuestions } from './provider-questions.ts';
 import type { AskProvider, ProviderObserver } from './provider-questions.ts';
+import { portsOf } from './record.ts';
 import type { DubboInstanceRecord } from './record.ts';
 import { RegistrationCounts } from './registration-counts.ts';
 import type { RegistrationState } from './registration-counts.ts';
 import { RegistrationIndex } from './registration-index.ts';
 import { Registration, Revisions } from './registration.ts';
 import type { Revision } from './registration.ts';
+import { Restating } from './restating.ts';
 
 /** What application-level registrations are understood with. */
 export interface DubboApplicationsParts extends ClaimsContext {
@@ -88,7 +91,8 @@ export class DubboApplications {
   private readonly parts: DubboApplicationsParts;
   private readonly registrations = new RegistrationIndex();
   private readonly revisions = new Revisions();
-  private readonly leaves: LeafCounts;
+  private readonly leaves: ProcessLeaves;
+  private readonly restating: Restating;
   private readonly reading: MetadataReading;
   private readonly inference: Inference;
   private readonly questions: ProviderQuestions | undefined = undefined;
@@ -108,7 +112,12 @@ export class DubboApplications {
     this.counts = new RegistrationCounts((unresolved, inferred) => {
       parts.report.dubboRegistrations?.(unresolved, inferred);
     });
-    this.leaves = new LeafCounts(times.graceMs);
+    this.restating = new Restating(parts.changed, () => {
+      this.progress();
+    });
+    this.leaves = new ProcessLeaves(times.graceMs, (process) => {
+      this.restate(process);
+    });
     this.reading = new MetadataReading({ roots, ask, wanted, backoff, observer: this.finder });
     if (askProvider !== undefined) {
       this.questions = new ProviderQuestions({ askProvider, backoff, observer: this.finder });
@@ -158,7 +167,8 @@ export class DubboApplications {
     const registration = this.registrations.get(path);
     if (registration === undefined) return [];
     const { record, resolution = noServices, toldOf } = registration;
-    const { claims, dropped } = claimsOf(path, record, resolution, this.parts);
+    const word = this.leaves.wordOf(portsOf(record));
+    const { claims, dropped } = claimsOf({ path, record, resolution, word }, this.parts);
     const isTold = toldOf?.[0] === record && toldOf[1] === resolution;
     if (dropped.length > 0 && !isTold) {
       registration.toldOf = [record, resolution];
@@ -167,18 +177,16 @@ export class DubboApplications {
     return claims;
   }
 
-  /** A leaf of the interface-level registry by this application at this address has come. */
-  leafSeen(application: string, address: string): void {
-    if (this.leaves.seen(application, address, performance.now())) {
-      this.leavesChanged(application, address);
-    }
+  /** A leaf of the interface-level registry has come. */
+  leafSeen(leaf: ProcessLeaf): void {
+    if (this.leaves.seen(leaf, performance.now())) this.leavesChanged(leaf);
   }
 
   /** Such a leaf has gone. */
-  leafGone(application: string, address: string): void {
-    if (this.leaves.gone(application, address, performance.now())) {
-      this.leavesChanged(application, address);
-    }
+  leafGone(leaf: ProcessLeaf): void {
+    if (!this.leaves.gone(leaf, performance.now())) return;
+    this.leavesChanged(leaf);
+    this.inference.leavesGone();
   }
 
   /**
@@ -201,8 +209,8 @@ export class DubboApplications {
 
   /** Finds out what is to be found out until the signal aborts. Rejects on a defect. */
   async run(signal: AbortSignal): Promise<void> {
-    const { reading, inference, questions } = this;
-    const parts = [reading, inference, ...(questions === undefined ? [] : [questions])];
+    const { reading, inference, restating, questions } = this;
+    const parts = [reading, inference, restating, ...(questions === undefined ? [] : [questions])];
     try {
       await runAll(signal, [parts.map((part) => (ended: AbortSignal) => part.run(ended))]);
     } finally {
@@ -230,9 +238,17 @@ export class DubboApplications {
     if (abandoned !== undefined) this.reading.forget(abandoned);
   }
 
-  private leavesChanged(application: string, address: string): void {
+  private leavesChanged({ application, address }: Process): void {
     for (const registration of this.registrations.at(application, address)) {
       this.inference.leavesChanged(registration);
+    }
+  }
+
+  /** The leaves of the process say something else of it than before. */
+  private restate({ application, address, port }: Process): void {
+    if (!this.parts.hasApplicationHosts) return;
+    for (const { path, record } of this.registrations.at(application, address)) {
+      if (portsOf(record).ports.includes(port)) this.restating.add(path);
     }
   }
 
@@ -304,8 +320,8 @@ export class DubboApplications {
   }
 
   private isSettled(): boolean {
-    const { reading, inference, questions } = this;
-    if (this.working > 0) return false;
+    const { reading, inference, restating, questions } = this;
+    if (this.working > 0 || restating.isPending) return false;
     return !reading.hasUnread && !inference.isPending && questions?.isPending !== true;
   }
 

@@ -3,9 +3,10 @@ import { escapeIdPart, isIdInBounds } from '../../convert.ts';
 import type { Claim } from '../../endpoints.ts';
 import type { DropReason } from '../../reading.ts';
 import type { Sharing } from '../../sharing.ts';
-import { dubboInstance, protocolsOf } from '../dubbo-instance.ts';
+import { dubboInstance, protocolsOf, tagKey } from '../dubbo-instance.ts';
 import type { DubboContext, ProviderParts } from '../dubbo-instance.ts';
 import type { DubboService } from './metadata.ts';
+import type { ProcessWord } from './process-leaves.ts';
 import type { DubboInstanceRecord, ProtocolPort } from './record.ts';
 
 /**
@@ -41,13 +42,18 @@ export interface Claims {
 
 const inferredLabel = 'inferred';
 
-/** What the registration at this path vouches for; each id once. */
-export function claimsOf(
-  path: string,
-  record: DubboInstanceRecord,
-  resolution: Resolution,
-  context: ClaimsContext,
-): Claims {
+/** A registration and what is known of it. */
+export interface ClaimsSubject {
+  readonly path: string;
+  readonly record: DubboInstanceRecord;
+  readonly resolution: Resolution;
+  /** What its own leaves say of the process; undefined when there are none. */
+  readonly word: ProcessWord | undefined;
+}
+
+/** What a registration vouches for; each id once. */
+export function claimsOf(subject: ClaimsSubject, context: ClaimsContext): Claims {
+  const { record, resolution } = subject;
   const { sharing } = context.dubbo;
   const byId = new Map<string, Claim>();
   const dropped: DropReason[] = [];
@@ -55,36 +61,67 @@ export function claimsOf(
     if (typeof claim === 'string') dropped.push(claim);
     else if (!byId.has(claim.instance.id)) byId.set(claim.instance.id, claim);
   };
-  if (context.hasApplicationHosts && (record.revision !== '' || record.isLegacy)) {
-    add(applicationClaim(path, record, sharing));
-  }
   for (const parts of endpointsOf(record, resolution)) {
     if (context.hiddenInterfaces.has(parts.interfaceName)) continue;
     const claim = dubboInstance(parts, context.dubbo);
     add(typeof claim === 'string' ? claim : complete(claim, record, resolution, sharing));
   }
+  const services = [...byId.values()];
+  if (context.hasApplicationHosts && (record.revision !== '' || record.isLegacy)) {
+    add(applicationClaim(subject, wordOf(services), sharing));
+  }
   return { claims: [...byId.values()], dropped };
 }
 
-/** The registration's own endpoint, under the name of its application. */
+/** What goes for the process since it goes for all its services, as far as they are known. */
+function wordOf(services: readonly Claim[]): ProcessWord | undefined {
+  const [first] = services;
+  if (first?.traits === undefined) return undefined;
+  const serving = services.filter(({ instance }) => instance.status === 'UP');
+  const tags = (serving.length > 0 ? serving : services).map(
+    ({ instance }) => instance.labels[tagKey] ?? '',
+  );
+  const [tag = ''] = tags.sort();
+  return { tag, isOut: serving.length === 0, traits: first.traits };
+}
+
+/**
+ * The registration's own endpoint, under the name of its application. What goes for all services of the process goes for
+ * it: the tag, and that it takes no traffic. Leaves can lack what metadata say (they may be simplified), and metadata may
+ * not be had.
+ */
 function applicationClaim(
-  path: string,
-  record: DubboInstanceRecord,
+  { path, record, word: ofLeaves }: ClaimsSubject,
+  ofServices: ProcessWord | undefined,
   sharing: Sharing,
 ): Claim | DropReason {
   const id = `dubbo-app:${path.split('/').map(escapeIdPart).join('/')}`;
   if (!isIdInBounds(id)) return 'too-long';
+  const isOut = (ofLeaves?.isOut ?? false) || (ofServices?.isOut ?? false);
+  const tag = [ofLeaves?.tag, ofServices?.tag].find((text) => text !== undefined && text !== '');
+  const { root = '', parameters } = ofServices?.traits ?? ofLeaves?.traits ?? {};
+  const { application } = record;
   const instance: Instance = {
     id,
-    service: sharing.application('dubbo-application', record.application.toLowerCase()),
+    service: sharing.application('dubbo-application', application.toLowerCase()),
     address: record.address,
     ports: portsOf(protocolPortsOf(record), sharing),
-    labels: sharing.labels(record.labels),
+    labels: tag === undefined ? sharing.labels(record.labels) : taggedLabels(record, tag, sharing),
     locality: record.locality,
     weight: record.weight,
-    status: 'UP',
+    status: isOut ? 'OUT_OF_SERVICE' : 'UP',
   };
-  return { instance, traits: undefined };
+  const weight = record.weight > 0 ? record.weight : undefined;
+  return { instance, traits: { root, application, weight, isDisabled: isOut, parameters } };
+}
+
+function taggedLabels(
+  { labels }: DubboInstanceRecord,
+  tag: string,
+  sharing: Sharing,
+): Instance['labels'] {
+  const others = labels.filter(([key]) => key !== tagKey);
+  return sharing.labels([...others, [tagKey, tag] as const].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function portsOf(protocols: readonly ProtocolPort[], sharing: Sharing): readonly Port[] {

@@ -3,13 +3,14 @@ import { Pause } from '../../../../common/yielding.ts';
 import { noServices } from './claims.ts';
 import type { Resolution } from './claims.ts';
 import type { Exploration } from './exploration.ts';
-import type { LeafCounts } from './leaf-counts.ts';
 import { isPassing, retryDelayMs } from './metadata-reading.ts';
+import type { ProcessLeaves } from './process-leaves.ts';
+import { portsOf } from './record.ts';
 import type { Registration } from './registration.ts';
 
 /** What inference is done with. */
 export interface InferenceParts {
-  readonly leaves: LeafCounts;
+  readonly leaves: ProcessLeaves;
   readonly exploration: Exploration;
   readonly times: InferenceTimes;
   readonly observer: InferenceObserver;
@@ -100,6 +101,11 @@ export class Inference {
     this.notify();
   }
 
+  /** Some process has lost its last leaf: what it said is to be forgotten after a while. */
+  leavesGone(): void {
+    this.notify();
+  }
+
   /** Looks at everything now, without waiting whether it lasts. */
   hurry(): void {
     this.parts.leaves.settle(performance.now());
@@ -116,13 +122,13 @@ export class Inference {
   /** What is known of the services of one that has entered; undefined: nothing new. */
   resolutionOf({ record, shownAt, resolution }: Registration): Resolution | undefined {
     const { leaves, exploration } = this.parts;
-    const { application, address } = record;
-    const hasLeaves = leaves.has(application, address, shownAt, performance.now());
+    const ports = portsOf(record);
+    const hasLeaves = leaves.has(ports, shownAt, performance.now());
     if (hasLeaves === true) return noServices;
-    const inferred = exploration.explored(application)?.resolution;
+    const inferred = exploration.explored(record.application)?.resolution;
     if (hasLeaves === false) return inferred;
     // A process that comes back goes on with what others of its application have shown.
-    const isNew = resolution === undefined && !leaves.hasAny(application, address);
+    const isNew = resolution === undefined && !leaves.hasAny(ports);
     return isNew ? inferred : undefined;
   }
 
@@ -160,7 +166,7 @@ export class Inference {
     for (const registration of this.undecided) {
       const { record, shownAt } = registration;
       const now = performance.now();
-      const hasLeaves = leaves.has(record.application, record.address, shownAt, now);
+      const hasLeaves = leaves.has(portsOf(record), shownAt, now);
       if (hasLeaves === undefined) {
         decidableAt = Math.min(decidableAt, now + times.graceMs / 4);
         continue;
@@ -174,8 +180,7 @@ export class Inference {
       observer.changed(registration);
       if (pause.isDue()) await pause.turn();
     }
-    leaves.prune(performance.now());
-    return decidableAt;
+    return Math.min(decidableAt, leaves.prune(performance.now()));
   }
 
   /** When to explore next: soon for who has shown something new, else after a while. */

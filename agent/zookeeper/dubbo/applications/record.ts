@@ -5,6 +5,7 @@ import { isPort, normalizeAddress, pickLabels, weightOf } from '../../convert.ts
 import { textsOf } from '../../curator.ts';
 import type { DropReason } from '../../reading.ts';
 import type { Sharing } from '../../sharing.ts';
+import type { ProcessPorts } from './process-leaves.ts';
 
 /**
  * An application-level registration of Dubbo 3: one node for each process, `/services/<application>/<address>:<port>`,
@@ -94,6 +95,17 @@ export function readDubboInstance(
     locality: sharing.text(localityOf(metadata, context.zones)),
     weight: weightOf(metadata.get('weight')),
   };
+}
+
+/** The process, by all ports that its registration names. */
+export function portsOf({
+  application,
+  address,
+  port,
+  protocols,
+}: DubboInstanceRecord): ProcessPorts {
+  const ports = new Set([port, ...protocols.map((one) => one.port)]);
+  return { application, address, ports: [...ports] };
 }
 
 /** Of equal protocols the last one counts, as in Dubbo. */

@@ -8,10 +8,24 @@ import {
   readDefinition,
   readMetadataInfo,
 } from '../../../../../../agent/zookeeper/dubbo/applications/metadata.ts';
+import type {
+  ProcessLeaf,
+  ProcessWord,
+} from '../../../../../../agent/zookeeper/dubbo/applications/process-leaves.ts';
+import type { DubboInstanceRecord } from '../../../../../../agent/zookeeper/dubbo/applications/record.ts';
 import type { TreeFake } from '../../../../../support/tree-fake.ts';
 import { eventually } from '../../../../../support/eventually.ts';
 import { Harness } from './harness.ts';
-import { definition, dubbo, metadataInfo, originOf, recordOf, registration } from './registered.ts';
+import {
+  definition,
+  dubbo,
+  leafOf,
+  metadataInfo,
+  originOf,
+  recordOf,
+  registration,
+  shown,
+} from './registered.ts';
 
 /** Few of everything, so that steps meet. */
 const applications = ['orders', 'shop'];
@@ -30,7 +44,14 @@ type Step =
   | { readonly kind: 'delete'; readonly application: string; readonly address: string }
   | { readonly kind: 'metadata'; readonly application: string; readonly revision: string }
   | { readonly kind: 'define'; readonly application: string; readonly name: string }
-  | { readonly kind: 'leaf'; readonly application: string; readonly address: string }
+  | {
+      readonly kind: 'leaf';
+      readonly application: string;
+      readonly address: string;
+      readonly port: number;
+      readonly tag: string;
+      readonly isDisabled: boolean;
+    }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'cut' };
 
@@ -67,7 +88,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       name: fc.constantFrom(...interfaces),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('leaf' as const), application, address }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('leaf' as const),
+      application,
+      address,
+      port: fc.constantFrom(20_880, 20_880, 20_881),
+      tag: fc.constantFrom('', '', 'gray'),
+      isDisabled: fc.constantFrom(false, false, true),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -90,8 +121,7 @@ function exported(application: string, revision: string): readonly string[] {
 
 class Model {
   readonly records = new Map<string, string>();
-  /** Leaves by application and address. */
-  readonly leaves = new Set<string>();
+  readonly leaves = new Map<string, ProcessLeaf>();
 
   apply(step: Step, harness: Harness): void {
     const { tree } = harness;
@@ -124,11 +154,12 @@ class Model {
         return;
       }
       case 'leaf': {
-        const key = `${step.application} ${step.address}`;
-        if (this.leaves.delete(key)) harness.applications.leafGone(step.application, step.address);
+        const leaf = leafOf(step);
+        const key = JSON.stringify(leaf);
+        if (this.leaves.delete(key)) harness.applications.leafGone(leaf);
         else {
-          this.leaves.add(key);
-          harness.applications.leafSeen(step.application, step.address);
+          this.leaves.set(key, leaf);
+          harness.applications.leafSeen(leaf);
         }
         return;
       }
@@ -146,22 +177,39 @@ class Model {
     return new Map(
       [...this.records].map(([path, text]) => {
         const rightOnes = this.resolutions(text, tree).map((resolution) => {
-          const { claims } = claimsOf(path, recordOf(text), resolution, context);
-          const ids = claims.map(({ instance: { id, labels } }) =>
-            labels['inferred'] === 'true' ? `${id}*` : id,
-          );
-          return ids.sort();
+          const record = recordOf(text);
+          const word = this.wordOf(record);
+          const { claims } = claimsOf({ path, record, resolution, word }, context);
+          return claims.map(({ instance }) => shown(instance)).sort();
         });
         return [path, rightOnes];
       }),
     );
   }
 
+  private leavesOf({ application, address }: DubboInstanceRecord): readonly ProcessLeaf[] {
+    return [...this.leaves.values()].filter(
+      (leaf) =>
+        leaf.application === application && leaf.address === address && leaf.port === 20_880,
+    );
+  }
+
+  private wordOf(record: DubboInstanceRecord): ProcessWord | undefined {
+    const leaves = this.leavesOf(record);
+    const [first] = leaves;
+    if (first === undefined) return undefined;
+    const isOut = leaves.every(({ traits }) => traits.isDisabled);
+    const counting = leaves.filter(({ traits }) => isOut || !traits.isDisabled);
+    const tag = counting.every((leaf) => leaf.tag !== '') ? 'gray' : '';
+    return { tag, isOut, traits: first.traits };
+  }
+
   private resolutions(text: string, tree: TreeFake): readonly Resolution[] {
-    const { application, address, revision, storage } = recordOf(text);
+    const record = recordOf(text);
+    const { application, revision, storage } = record;
     const nothing = { services: [], isInferred: false };
     if (revision === '') return [nothing];
-    const hasLeaves = storage === 'local' && this.leaves.has(`${application} ${address}`);
+    const hasLeaves = storage === 'local' && this.leavesOf(record).length > 0;
     const metadata = tree.data(`/dubbo/metadata/${application}/${revision}`);
     if (metadata !== undefined) {
       const info = readMetadataInfo(Buffer.from(metadata), originOf(application));

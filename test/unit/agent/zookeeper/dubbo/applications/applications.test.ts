@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../../../../../support/eventually.ts';
 import { Harness } from './harness.ts';
-import { definition, metadataInfo, registration } from './registered.ts';
+import { definition, leafOf, metadataInfo, registration } from './registered.ts';
 
 const path = '/services/orders/192.0.2.1:20880';
 const metadata = '/dubbo/metadata/orders/r1';
@@ -181,7 +181,7 @@ test('local metadata that are in the metadata center anyway are used', async () 
 test('a process that also has leaves needs no inference', async () => {
   await using harness = new Harness().start();
   define(harness, 'a.A');
-  harness.applications.leafSeen('orders', '192.0.2.1');
+  harness.applications.leafSeen(leafOf());
   harness.set(path, local);
   await harness.applications.settle(5000);
   assert.deepEqual([harness.ids(), harness.asked], [[], [metadata]]);
@@ -215,10 +215,10 @@ test('an interface whose name is encoded in the metadata is found', async () => 
 
 test('a process that loses its leaves a moment before it goes is not explored for', async () => {
   await using harness = new Harness({ times: { graceMs: 60_000 } }).start();
-  harness.applications.leafSeen('orders', '192.0.2.1');
+  harness.applications.leafSeen(leafOf());
   harness.set(path, local);
   await harness.applications.settle(5000);
-  harness.applications.leafGone('orders', '192.0.2.1');
+  harness.applications.leafGone(leafOf());
   harness.delete(path);
   harness.set('/services/shop/1', registration({ application: 'shop' }));
   await eventually(() => assert.ok(harness.failures.includes('missing')));
@@ -228,12 +228,12 @@ test('a process that loses its leaves a moment before it goes is not explored fo
 test('a process that keeps living without leaves is inferred after a while, and not any more when they are back', async () => {
   await using harness = new Harness().start();
   define(harness, 'a.A');
-  harness.applications.leafSeen('orders', '192.0.2.1');
+  harness.applications.leafSeen(leafOf());
   harness.set(path, local);
   await harness.applications.settle(5000);
-  harness.applications.leafGone('orders', '192.0.2.1');
+  harness.applications.leafGone(leafOf());
   await eventually(() => assert.deepEqual(harness.ids(), [`${id('a.A')}*`]));
-  harness.applications.leafSeen('orders', '192.0.2.1');
+  harness.applications.leafSeen(leafOf());
   await eventually(() => assert.deepEqual(harness.ids(), []));
 });
 

@@ -4,23 +4,48 @@ import {
   claimsOf,
   noServices,
 } from '../../../../../../agent/zookeeper/dubbo/applications/claims.ts';
-import type { Resolution } from '../../../../../../agent/zookeeper/dubbo/applications/claims.ts';
+import type {
+  Claims,
+  ClaimsContext,
+  Resolution,
+} from '../../../../../../agent/zookeeper/dubbo/applications/claims.ts';
+import type { ProcessWord } from '../../../../../../agent/zookeeper/dubbo/applications/process-leaves.ts';
+import type { Claim } from '../../../../../../agent/zookeeper/endpoints.ts';
 import {
   readDefinition,
   readMetadataInfo,
 } from '../../../../../../agent/zookeeper/dubbo/applications/metadata.ts';
 import type { Instance } from '../../../../../../common/instance.ts';
-import { dubbo, fixture, leafIds, originOf, recordOf, registration } from './registered.ts';
+import {
+  dubbo,
+  fixture,
+  leafIds,
+  leafOf,
+  originOf,
+  recordOf,
+  registration,
+  shown,
+} from './registered.ts';
 import type { FixtureNode } from './registered.ts';
 
 const context = { dubbo, hiddenInterfaces: new Set<string>(), hasApplicationHosts: false };
 
-function instancesOf(
+function claimsFor(
   text: string,
   resolution: Resolution,
-  path = '/services/orders/x',
-): Instance[] {
-  const { claims, dropped } = claimsOf(path, recordOf(text), resolution, context);
+  words: {
+    readonly path?: string;
+    readonly word?: ProcessWord;
+    readonly context?: Partial<ClaimsContext>;
+  } = {},
+): Claims {
+  const { path = '/services/orders/x', word } = words;
+  const record = recordOf(text);
+  return claimsOf({ path, record, resolution, word }, { ...context, ...words.context });
+}
+
+function instancesOf(text: string, resolution: Resolution): Instance[] {
+  const { claims, dropped } = claimsFor(text, resolution);
   assert.deepEqual(dropped, []);
   return claims.map(({ instance }) => instance);
 }
@@ -143,15 +168,9 @@ test('a service that is hidden, or cannot be an endpoint, costs the others nothi
     d: { name: 'a.B', protocol: 'dubbo' },
   });
   const hiddenInterfaces = new Set(['org.Hidden']);
-  const { claims, dropped } = claimsOf(
-    '/services/orders/x',
-    recordOf(registration({})),
-    resolution,
-    {
-      ...context,
-      hiddenInterfaces,
-    },
-  );
+  const { claims, dropped } = claimsFor(registration({}), resolution, {
+    context: { hiddenInterfaces },
+  });
   assert.deepEqual(
     [claims.map(({ instance }) => instance.service.name), dropped],
     [['a.B'], ['too-long']],
@@ -161,7 +180,7 @@ test('a service that is hidden, or cannot be an endpoint, costs the others nothi
 test('what rules look at is known as of a leaf', () => {
   const params = { weight: '0', disabled: 'true', env: 'gray' };
   const resolution = exactly({ a: { name: 'a.B', protocol: 'dubbo', params } });
-  const [claim] = claimsOf('/p', recordOf(registration({})), resolution, context).claims;
+  const [claim] = claimsFor(registration({}), resolution).claims;
   assert.deepEqual(claim?.traits, {
     ...{ root: '/dubbo', application: 'orders', weight: 0, isDisabled: true },
     parameters: new Map([['env', 'gray']]),
@@ -178,16 +197,21 @@ test('the zone of a process is that of its services', () => {
   assert.equal(instance?.locality, 'eu/z');
 });
 
-function applicationOf(text: string): Instance | undefined {
-  const with_ = { ...context, hasApplicationHosts: true };
-  const [claim] = claimsOf(
-    '/services/Orders/192.0.2.1:1',
-    recordOf(text),
-    noServices,
-    with_,
-  ).claims;
-  return claim?.instance;
+/** The endpoint of the application, and what rules look at in it. */
+function applicationClaim(
+  text: string,
+  resolution = noServices,
+  word?: ProcessWord,
+): Claim | undefined {
+  const { claims } = claimsFor(text, resolution, {
+    path: '/services/Orders/192.0.2.1:1',
+    context: { hasApplicationHosts: true },
+    ...(word === undefined ? {} : { word }),
+  });
+  return claims.find(({ instance }) => instance.service.kind === 'dubbo-application');
 }
+
+const applicationOf = (text: string): Instance | undefined => applicationClaim(text)?.instance;
 
 test('an application has an endpoint of its own with all its ports', () => {
   const endpoints = [
@@ -222,7 +246,7 @@ test('an application of Dubbo 2.7.5 has one', () => {
 test('a path that is too long for an id gives no endpoint of the application', () => {
   const path = `/services/${'x'.repeat(1024)}/192.0.2.1:1`;
   const options = { ...context, hasApplicationHosts: true };
-  const { claims, dropped } = claimsOf(path, recordOf(registration({})), noServices, options);
+  const { claims, dropped } = claimsFor(registration({}), noServices, { path, context: options });
   assert.deepEqual([claims, dropped], [[], ['too-long']]);
 });
 
@@ -236,4 +260,47 @@ test('an application that names no protocol speaks one at its port', () => {
   assert.deepEqual(portsOf(registration({ endpoints: [], metadata })), [
     { protocol: 'tri', number: 20880 },
   ]);
+});
+
+const services = (...params: readonly Readonly<Record<string, string>>[]): Resolution =>
+  exactly(
+    Object.fromEntries(
+      params.map((own, i) => [`s${i}`, { name: `a.S${i}`, protocol: 'dubbo', params: own }]),
+    ),
+  );
+
+test('what goes for all services of a process goes for its application', () => {
+  const of = (resolution: Resolution, word?: ProcessWord): string =>
+    shown(applicationClaim(registration({ application: 'orders' }), resolution, word)!.instance)
+      .split(' ')
+      .slice(1)
+      .join(' ');
+  assert.equal(of(services({})), '');
+  assert.equal(of(services({ 'dubbo.tag': 'gray' }, { 'dubbo.tag': 'gray' })), 'gray');
+  assert.equal(of(services({ 'dubbo.tag': 'gray' }, {})), '', 'one is for everybody');
+  assert.equal(of(services({ 'dubbo.tag': 'gray' }, { weight: '0' })), 'gray');
+  assert.equal(of(services({ disabled: 'true' }, { weight: '0' })), 'OUT_OF_SERVICE');
+  assert.equal(of(services({ disabled: 'true' }, {})), '');
+  const { traits } = leafOf();
+  assert.equal(of(noServices, { tag: 'gray', isOut: false, traits }), 'gray');
+  assert.equal(of(noServices, { tag: '', isOut: true, traits }), 'OUT_OF_SERVICE');
+  assert.equal(
+    of(services({ 'dubbo.tag': 'gray' }), { tag: '', isOut: false, traits }),
+    'gray',
+    'a simplified leaf does not say it',
+  );
+});
+
+test('rules for all services of an application find its endpoint', () => {
+  const params = { 'dubbo.tag': 'gray', env: 'x' };
+  const claim = applicationClaim(registration({ application: 'Orders' }), services(params));
+  assert.deepEqual(claim?.traits, {
+    ...{ root: '/dubbo', application: 'Orders', weight: undefined, isDisabled: false },
+    parameters: new Map([['env', 'x']]),
+  });
+  const alone = applicationClaim(registration({ application: 'Orders' }));
+  assert.deepEqual(alone?.traits, {
+    ...{ root: '', application: 'Orders', weight: undefined, isDisabled: false },
+    parameters: undefined,
+  });
 });

@@ -3,7 +3,7 @@ import { DubboApplications } from '../../../../../../agent/zookeeper/dubbo/appli
 import type { DubboApplicationsParts } from '../../../../../../agent/zookeeper/dubbo/applications/applications.ts';
 import type { TreeAnswer, TreeQuestion } from '../../../../../../agent/zookeeper/client/tree.ts';
 import { TreeFake } from '../../../../../support/tree-fake.ts';
-import { dubbo, recordOf } from './registered.ts';
+import { dubbo, recordOf, shown } from './registered.ts';
 
 /** Applications over a tree in memory, as a registry's view uses them: what changes is asked for anew. */
 export class Harness implements AsyncDisposable {
@@ -79,7 +79,7 @@ export class Harness implements AsyncDisposable {
     this.claimed.delete(path);
   }
 
-  /** Ids that are vouched for, sorted; `*` behind those that are inferred. */
+  /** What is vouched for, sorted, as `shown` writes it. */
   ids(): readonly string[] {
     return [...new Set([...this.claimed.values()].flat())].sort();
   }
@@ -102,9 +102,6 @@ export class Harness implements AsyncDisposable {
 
   private claim(path: string): void {
     const claims = this.applications.claims(path);
-    const ids = claims.map(({ instance: { id, labels } }) =>
-      labels['inferred'] === 'true' ? `${id}*` : id,
-    );
-    this.claimed.set(path, ids.sort());
+    this.claimed.set(path, claims.map(({ instance }) => shown(instance)).sort());
   }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { AskProvider } from '../../../../../../agent/zookeeper/dubbo/applications/provider-questions.ts';
 import { eventually } from '../../../../../support/eventually.ts';
 import { Harness } from './harness.ts';
-import { definition, registration } from './registered.ts';
+import { definition, leafOf, registration } from './registered.ts';
 
 const params = JSON.stringify({ port: '50051', protocol: 'tri' });
 const metadata = { 'meta-v': '2.0.0', 'dubbo.metadata-service.url-params': params };
@@ -88,7 +88,7 @@ test('only who can be asked is asked', async () => {
   const plain = { ...metadata, 'dubbo.metadata-service.url-params': params };
   harness.set(pathOf(3), process(3, { metadata: plain }));
   harness.set(pathOf(4), process(4, { storage: 'remote', revision: 'r2' }));
-  harness.applications.leafSeen('orders', '192.0.2.5');
+  harness.applications.leafSeen(leafOf({ address: '192.0.2.5' }));
   harness.set(pathOf(5), process(5));
   await harness.applications.settle(5000);
   assert.deepEqual(asked, []);

@@ -6,6 +6,8 @@ import type { MetadataOrigin } from '../../../../../../agent/zookeeper/dubbo/app
 import { readDubboInstance } from '../../../../../../agent/zookeeper/dubbo/applications/record.ts';
 import type { DubboInstanceRecord } from '../../../../../../agent/zookeeper/dubbo/applications/record.ts';
 import { Sharing } from '../../../../../../agent/zookeeper/sharing.ts';
+import type { ProcessLeaf } from '../../../../../../agent/zookeeper/dubbo/applications/process-leaves.ts';
+import type { Instance } from '../../../../../../common/instance.ts';
 import type { JsonObject } from '../../../../../../common/json-object.ts';
 
 /** Real registrations, and made-up ones, for the tests in this folder. */
@@ -58,6 +60,34 @@ export function recordOf(text: string): DubboInstanceRecord {
   const record = readDubboInstance(parse(text), { labelKeys: ['zone'], zones: {}, sharing });
   assert.ok(typeof record !== 'string', text);
   return record;
+}
+
+/** A leaf of a process. */
+export function leafOf(
+  words: {
+    readonly application?: string;
+    readonly address?: string;
+    readonly port?: number;
+    readonly tag?: string;
+    readonly weight?: number;
+    readonly isDisabled?: boolean;
+    readonly parameters?: ReadonlyMap<string, string>;
+  } = {},
+): ProcessLeaf {
+  const { application = 'orders', address = '192.0.2.1', port = 20_880, tag = '' } = words;
+  const { weight, isDisabled = false, parameters } = words;
+  const traits = { root: '/dubbo', application, weight, isDisabled, parameters };
+  return { application, address, port, tag, traits };
+}
+
+/** What an endpoint is, as far as tests of applications ask: `*` behind the id of what is inferred, its tag, its status. */
+export function shown({ id, labels, status }: Instance): string {
+  const tag = labels['dubbo.tag'] ?? '';
+  return [
+    labels['inferred'] === 'true' ? `${id}*` : id,
+    ...(tag === '' ? [] : [tag]),
+    ...(status === 'UP' ? [] : [status]),
+  ].join(' ');
 }
 
 /** A registration of an application as Dubbo writes it. */
