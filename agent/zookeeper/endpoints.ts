@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Instance } from '../../common/instance.ts';
 import type { DubboTraits } from './dubbo/traits.ts';
+import { claimedOrder, claimOf, describe } from './description.ts';
+import type { Claim, Voucher } from './description.ts';
 import type { Fact, IgnoredKind, NodeReading, Reading } from './reading.ts';
 import { readingOf } from './reading.ts';
 
@@ -9,8 +11,7 @@ import { readingOf } from './reading.ts';
  *
  * An endpoint lives as long as one node does. A provider that crashed and came back on its old
  * address has two leaves until its dead session ends, and the end of the dead leaf must not end the
- * living endpoint. Of several nodes the newest (by the order the reading gives, then by the larger
- * digest of the path) describes the endpoint.
+ * living endpoint. Of several nodes the newest describes the endpoint (see description.ts).
  *
  * A change of one node costs what this node costs, whatever the size of the table. There is no time
  * in here and nothing is emitted: what changed is marked, and taken by whoever emits.
@@ -34,6 +35,9 @@ export class EndpointTable {
   private readonly directories = new LastText();
   private marked = new Set<string>();
   private sweepNumber = 0;
+  /** From `beginSweep` until all that is swept was told. */
+  private isSweeping = false;
+  private arrivals = 0;
 
   constructor(readings: readonly Reading[], observer: EndpointObserver) {
     this.readings = readings;
@@ -54,6 +58,7 @@ export class EndpointTable {
       directory: this.directories.share(path, path.lastIndexOf('/')),
       dataHash,
       order: known?.order ?? 0,
+      arrival: this.arriving(),
       instance: known?.instance,
       traits: known?.traits,
       state: known?.state,
@@ -81,10 +86,9 @@ export class EndpointTable {
     const nodes: Node[] = [];
     for (const [ownKey, { instance, traits }] of now) {
       const known = before.get(ownKey);
-      const { directory, sweep } = node;
-      const dataHash = '';
-      const state = undefined;
-      const own = { key: ownKey, directory, dataHash, order: -1, instance, traits, state, sweep };
+      const { directory, arrival, sweep } = node;
+      const said = { order: claimedOrder, arrival, instance, traits, state: undefined };
+      const own: Node = { key: ownKey, directory, dataHash: '', ...said, sweep };
       nodes.push(own);
       this.join(own, known, instance.id);
     }
@@ -116,6 +120,8 @@ export class EndpointTable {
   /** From here on it counts which nodes are set or kept: the others are `swept`. */
   beginSweep(): void {
     this.sweepNumber = (this.sweepNumber + 1) & 0x3fff_ffff;
+    this.isSweeping = true;
+    this.arrivals += 1;
   }
 
   /** The node, if it is known, stays as it is: nobody can say whether it still exists. */
@@ -134,6 +140,7 @@ export class EndpointTable {
       if (node.sweep !== this.sweepNumber) yield node;
       else if (++passed % stepNodes === 0) yield undefined;
     }
+    this.isSweeping = false;
   }
 
   /** A swept node does not exist. Its path is not known any more. */
@@ -145,8 +152,8 @@ export class EndpointTable {
   /** The endpoint as its newest node describes it, or undefined when no node vouches for it. */
   current(id: string): Claim | undefined {
     const known = this.endpoints.get(id);
-    const node = known instanceof Endpoint ? known.newest : known;
-    return hasInstance(node) ? node : undefined;
+    if (known === undefined) return undefined;
+    return known instanceof Endpoint ? known.description : claimOf(known);
   }
 
   /** How many ids are marked. */
@@ -178,6 +185,12 @@ export class EndpointTable {
     if (first === undefined) return;
     endpoint.left = nothing;
     if (endpoint.nodes.length === 1) this.endpoints.set(id, first);
+  }
+
+  /** See Voucher: what comes in one sweep comes in no order. */
+  private arriving(): number {
+    if (!this.isSweeping) this.arrivals += 1;
+    return this.arrivals;
   }
 
   private remove(node: Node, path: string | undefined): void {
@@ -245,7 +258,7 @@ export class EndpointTable {
     const endpoint = this.grown(id, known);
     endpoint.nodes = endpoint.nodes.filter((other) => other !== earlier);
     endpoint.nodes.push(node);
-    endpoint.newest = newestOf(endpoint.nodes);
+    endpoint.description = describe(endpoint.nodes);
     this.gone.delete(id);
   }
 
@@ -254,7 +267,7 @@ export class EndpointTable {
     if (known === undefined) return;
     const endpoint = this.grown(id, known);
     endpoint.nodes = endpoint.nodes.filter((other) => other !== node);
-    endpoint.newest = newestOf(endpoint.nodes);
+    endpoint.description = describe(endpoint.nodes);
     if (path !== undefined) endpoint.left = [...endpoint.left.slice(-(leftPathsMax - 1)), path];
     this.marked.add(id);
     if (endpoint.nodes.length > 0) return;
@@ -293,12 +306,6 @@ export interface EndpointObserver {
   left(instance: Instance, traits: DubboTraits | undefined): void;
 }
 
-/** What a node vouches for. */
-export interface Claim {
-  readonly instance: Instance;
-  readonly traits: DubboTraits | undefined;
-}
-
 /** What a node is that does not itself describe an endpoint. */
 export type NodeState = 'fact' | IgnoredKind;
 
@@ -317,7 +324,7 @@ const goneMax = 10_000;
 const leftPathsMax = 8;
 const nothing: readonly string[] = [];
 
-interface Node extends SweptNode {
+interface Node extends SweptNode, Voucher {
   /** Of the data that was last seen, understood or not. */
   readonly dataHash: string;
   order: number;
@@ -331,35 +338,19 @@ interface Node extends SweptNode {
 /** An endpoint with several nodes, or with a past. */
 class Endpoint {
   nodes: Node[];
-  newest: Node | undefined;
+  description: Claim | undefined;
   /** Paths of nodes that left since the endpoint was last settled. */
   left: readonly string[] = nothing;
 
   constructor(node: Node) {
     this.nodes = [node];
-    this.newest = node;
+    this.description = describe(this.nodes);
   }
 }
 
 /** 256 bits as a text of as many bytes: nobody finds two paths of one key. */
 function keyOf(path: string): string {
   return hash('sha256', path, 'binary');
-}
-
-function hasInstance(node: Node | undefined): node is Node & Claim {
-  return node?.instance !== undefined;
-}
-
-function newestOf(nodes: readonly Node[]): Node | undefined {
-  let newest: Node | undefined;
-  for (const node of nodes) {
-    const isNewer =
-      newest === undefined ||
-      node.order > newest.order ||
-      (node.order === newest.order && node.key > newest.key);
-    if (isNewer) newest = node;
-  }
-  return newest;
 }
 
 /** The beginning of texts, one text for neighbours that begin alike; it keeps none of them alive. */

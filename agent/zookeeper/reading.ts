@@ -67,7 +67,7 @@ export type IgnoredKind =
 
 /** Why a record was left out; a metric label. */
 export type DropReason =
-  'address' | 'json' | 'name' | 'port' | 'rule' | 'service' | 'too-long' | 'url';
+  'address' | 'json' | 'name' | 'port' | 'rule' | 'secret' | 'service' | 'too-long' | 'url';
 
 /** Wants nothing: neither the node nor what is below. */
 export const wantNothing: Want = { node: false, data: false, children: false };

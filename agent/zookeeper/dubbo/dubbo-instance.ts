@@ -1,4 +1,5 @@
 import type { Instance, ServiceKey } from '../../../common/instance.ts';
+import { isSecretValue } from '../../secrets.ts';
 import { escapeIdPart, isIdInBounds, isPort, pickLabels, usableLabelKeys } from '../convert.ts';
 import type { DropReason } from '../reading.ts';
 import type { Sharing } from '../sharing.ts';
@@ -39,7 +40,7 @@ export interface DubboContext {
 
 /** Whoever does without it would send traffic to providers that are not meant for it: always a label. */
 export const tagKey = 'dubbo.tag';
-/** A longer tag could not be a label; without it the provider would pass for one without a tag. */
+/** A longer tag could not be a label, nor could one that looks like a secret; without it the provider would pass for one without a tag. */
 const tagLengthMax = 512;
 
 const ownKeys = [
@@ -82,6 +83,7 @@ export function dubboInstance(
   if (!isPort(port)) return 'port';
   const tag = (parameters.get(tagKey) ?? '').trim();
   if (tag.length > tagLengthMax) return 'too-long';
+  if (isSecretValue(tag)) return 'secret';
   const { service, idPrefix } = context.services.describe(parts);
   const host = address.includes(':') ? `[${address}]` : address;
   const id = `${idPrefix}${protocols[0] ?? ''}://${host}:${port}`;

@@ -1,5 +1,5 @@
 import type { Instance } from '../../../common/instance.ts';
-import type { Claim } from '../endpoints.ts';
+import type { Claim } from '../description.ts';
 import type { Fact } from '../reading.ts';
 import type { DubboApplications } from './applications/applications.ts';
 import type { ProcessLeaf } from './applications/process-leaves.ts';

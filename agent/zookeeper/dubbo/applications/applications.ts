@@ -3,7 +3,7 @@ import { messageOf } from '../../../../common/errors.ts';
 import { runAll } from '../../../../common/run-all.ts';
 import { Pause } from '../../../../common/yielding.ts';
 import type { TreeWatcher } from '../../client/tree.ts';
-import type { Claim } from '../../endpoints.ts';
+import type { Claim } from '../../description.ts';
 import { claimsOf, noServices } from './claims.ts';
 import type { ClaimsContext, Resolution } from './claims.ts';
 import { Exploration } from './exploration.ts';

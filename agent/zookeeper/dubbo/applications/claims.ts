@@ -1,6 +1,6 @@
 import type { Instance, Port } from '../../../../common/instance.ts';
 import { escapeIdPart, isIdInBounds } from '../../convert.ts';
-import type { Claim } from '../../endpoints.ts';
+import type { Claim } from '../../description.ts';
 import type { DropReason } from '../../reading.ts';
 import type { Sharing } from '../../sharing.ts';
 import { dubboInstance, protocolsOf, tagKey } from '../dubbo-instance.ts';

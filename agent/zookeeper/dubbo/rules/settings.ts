@@ -3,7 +3,7 @@ import type { RuleDraft } from './draft.ts';
 
 /** What a configurator sets of what takes part in a provider's traffic. */
 export interface Settings {
-  /** 0 or more. */
+  /** 0 or more; what is written with a minus is 0. */
   readonly weight: number | undefined;
   readonly disabled: boolean | undefined;
   readonly enabled: boolean | undefined;
@@ -31,7 +31,7 @@ export function readSettings(
 
 function readWeight(text: string | undefined, draft: RuleDraft): number | undefined {
   if (text === undefined) return undefined;
-  if (/^\d{1,15}$/.test(text)) return Math.min(Number(text), weightMax);
+  if (/^-?\d{1,15}$/.test(text)) return Math.min(Math.max(Number(text), 0), weightMax);
   draft.refuse();
   return undefined;
 }

@@ -1,3 +1,4 @@
+import { isSecretValue } from '../../../secrets.ts';
 import { AddressSet } from './address-set.ts';
 import type { DocumentMap } from './document.ts';
 import { flagOf, isMap, textOf, textsOf } from './document.ts';
@@ -34,15 +35,18 @@ export function readTagRouter(
   const tags: { name: string; target: Target }[] = [];
   for (const entry of list as unknown[]) {
     const name = isMap(entry) ? textOf(entry.get('name')) : undefined;
-    if (!isMap(entry) || name === undefined || name === '' || name.length > tagLengthMax) {
-      return notUnderstood;
-    }
+    if (!isMap(entry) || name === undefined || !isTagName(name)) return notUnderstood;
     const target = targetOf(entry, application, version);
     if (target === 'unsupported') draft.leave('unsupported-condition');
     else if (target !== undefined) tags.push({ name, target: { ...target, root } });
   }
   if (tags.length > 0) draft.add({ kind: 'tag-router', application, root, tags });
   return draft.reading();
+}
+
+/** Whether it can be a label. */
+function isTagName(name: string): boolean {
+  return name !== '' && name.length <= tagLengthMax && !isSecretValue(name);
 }
 
 /** Undefined: the tag is for nobody now. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Claim } from '../../../../agent/zookeeper/description.ts';
 import { EndpointTable } from '../../../../agent/zookeeper/endpoints.ts';
-import type { Claim, SweptNode } from '../../../../agent/zookeeper/endpoints.ts';
+import type { SweptNode } from '../../../../agent/zookeeper/endpoints.ts';
 import type { NodeReading, Reading } from '../../../../agent/zookeeper/reading.ts';
 import type { Instance } from '../../../../common/instance.ts';
 
@@ -43,18 +44,37 @@ const data = (text: string): Buffer => Buffer.from(text);
 const sweptOf = (endpoints: EndpointTable): readonly SweptNode[] =>
   [...endpoints.swept()].filter((node) => node !== undefined);
 
-test('the newest node describes the endpoint; of two as old always the same one does', () => {
+test('the newest node describes the endpoint; of two as old the one that came last', () => {
   const { table: endpoints } = table();
+  const shown = (): string | undefined => endpoints.current('a')?.instance.address;
   endpoints.set('/r/a/2x', data('two-x'));
   endpoints.set('/r/a/1', data('one'));
-  assert.equal(endpoints.current('a')?.instance.address, 'two-x');
+  assert.equal(shown(), 'two-x');
   endpoints.set('/r/a/2y', data('two-y'));
-  const { table: others } = table();
-  others.set('/r/a/2y', data('two-y'));
-  others.set('/r/a/2x', data('two-x'));
-  assert.equal(endpoints.current('a')?.instance.address, others.current('a')?.instance.address);
-  endpoints.delete('/r/a/2y');
-  assert.equal(endpoints.current('a')?.instance.address, 'two-x');
+  assert.equal(shown(), 'two-y');
+  endpoints.set('/r/a/2z', data('two-z'));
+  assert.equal(shown(), 'two-z');
+  endpoints.set('/r/a/2x', data('again'));
+  assert.equal(shown(), 'again', 'who says something new came last');
+  endpoints.delete('/r/a/2x');
+  assert.equal(shown(), 'two-z');
+});
+
+test('what came in one snapshot came in no order, and behind what was known', () => {
+  const shown = (...ids: readonly string[]): string | undefined => {
+    const { table: endpoints } = table();
+    endpoints.set('/r/a/2old', data('old'));
+    endpoints.beginSweep();
+    for (const id of ids) endpoints.set(`/r/a/2${id}`, data(id));
+    endpoints.set('/r/a/2old', data('old'));
+    assert.deepEqual(sweptOf(endpoints), []);
+    const inSnapshot = endpoints.current('a')?.instance.address;
+    endpoints.set('/r/a/2live', data('live'));
+    assert.equal(endpoints.current('a')?.instance.address, 'live');
+    return inSnapshot;
+  };
+  assert.notEqual(shown('x', 'y'), 'old');
+  assert.equal(shown('x', 'y'), shown('y', 'x'));
 });
 
 test('what a snapshot does not name has gone, unless it is kept', () => {

@@ -321,6 +321,7 @@ test('the tag is a label whatever the operator asks for, and a tag that could no
   assert.deepEqual(labelsOf(' '), {});
   const record = '/dubbo/com.example.A/providers';
   assert.deepEqual(labelsOf('x'.repeat(513)), { kind: 'dropped', reason: 'too-long', record });
+  assert.deepEqual(labelsOf('token:a'), { kind: 'dropped', reason: 'secret', record });
 });
 
 test('what rules look at stands beside the instance, shared by equals', () => {

@@ -10,7 +10,7 @@ import type {
   Resolution,
 } from '../../../../../../agent/zookeeper/dubbo/applications/claims.ts';
 import type { ProcessWord } from '../../../../../../agent/zookeeper/dubbo/applications/process-leaves.ts';
-import type { Claim } from '../../../../../../agent/zookeeper/endpoints.ts';
+import type { Claim } from '../../../../../../agent/zookeeper/description.ts';
 import {
   readDefinition,
   readMetadataInfo,
@@ -270,11 +270,11 @@ const services = (...params: readonly Readonly<Record<string, string>>[]): Resol
   );
 
 test('what goes for all services of a process goes for its application', () => {
-  const of = (resolution: Resolution, word?: ProcessWord): string =>
-    shown(applicationClaim(registration({ application: 'orders' }), resolution, word)!.instance)
-      .split(' ')
-      .slice(1)
-      .join(' ');
+  const of = (resolution: Resolution, word?: ProcessWord): string => {
+    const claim = applicationClaim(registration({ application: 'orders' }), resolution, word);
+    assert.ok(claim !== undefined);
+    return shown(claim.instance).split(' ').slice(1).join(' ');
+  };
   assert.equal(of(services({})), '');
   assert.equal(of(services({ 'dubbo.tag': 'gray' }, { 'dubbo.tag': 'gray' })), 'gray');
   assert.equal(of(services({ 'dubbo.tag': 'gray' }, {})), '', 'one is for everybody');

@@ -150,7 +150,7 @@ test('what a leaf does not set of traffic is counted, what makes no sense is dro
     [`${head}&timeout=100`, { kind: 'ignored', what: 'unknown-parameters' }],
     [head, { kind: 'ignored', what: 'unknown-parameters' }],
     [`${head}&enabled=true&timeout=1`, { kind: 'ignored', what: 'unknown-parameters' }],
-    [`${head}&weight=-5`, dropped('rule')],
+    [`${head}&weight=5.5`, dropped('rule')],
     [`${head}&weight=many`, dropped('rule')],
     ['route://0.0.0.0/a?category=routers&rule=x', { kind: 'ignored', what: 'route-leaf' }],
     ['override://0.0.0.0/a?category=routers&weight=1', { kind: 'ignored', what: 'route-leaf' }],
@@ -164,7 +164,7 @@ test('what a leaf does not set of traffic is counted, what makes no sense is dro
 });
 
 test('an unusable weight does not void the rest of the rule', () => {
-  assert.equal(outcome(provider(), leaf(`${head}&weight=-5&disabled=true`)), '0 OUT_OF_SERVICE');
+  assert.equal(outcome(provider(), leaf(`${head}&weight=many&disabled=true`)), '0 OUT_OF_SERVICE');
 });
 
 test('a leaf with a root concerns the providers of that root alone', () => {

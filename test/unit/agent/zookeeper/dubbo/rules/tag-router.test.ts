@@ -70,7 +70,7 @@ test('a tag router is for its application alone', () => {
 
 test('a tag router tags the host of the application, too', () => {
   const { instance, traits } = provider();
-  const service = { kind: 'application', name: 'orders', group: '', version: '' } as const;
+  const service = { kind: 'dubbo-application', name: 'orders', group: '', version: '' } as const;
   const book = bookOf(
     tags('[{name: blue, addresses: ["*"]}]'),
     node('orders.configurators', 'scope: application\nconfigs: [{parameters: {weight: 7}}]'),
@@ -129,4 +129,13 @@ test('a tag router with a root is for the providers of that root', () => {
   const reading = readRuleNode('dubbo', 'orders.tag-router', data, '/mygroup');
   assert.equal(outcome(provider({ root: '/mygroup' }), reading), '0 UP blue');
   assert.equal(outcome(provider(), reading), '0 UP');
+});
+
+test('a tag that could not be a label is not taken', () => {
+  for (const name of ['x'.repeat(513), 'token=abc']) {
+    assert.deepEqual(tags(`[{name: "${name}", addresses: ["*"]}]`), {
+      kind: 'dropped',
+      reason: 'rule',
+    });
+  }
 });
