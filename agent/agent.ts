@@ -192,6 +192,8 @@ export class RegistryAgent {
     this.settle(event);
     tidyHeapAfter(event.instances.size);
     if (this.outbox.sequence > 0) return;
+    // Who takes the first snapshot must know before that parts of it are missing.
+    if (event.unread !== undefined && this.health.note(event)) this.announce();
     this.outbox.open();
     this.log.info({ instances: this.outbox.size }, 'the registry has been read');
   }

@@ -36,7 +36,11 @@ export class RegistryHealth {
     const before = this.current.state;
     if (event.kind === 'changes' && event.isPartial === true) return false;
     this.isPartlySuspect = event.kind === 'suspect' && event.isPartial === true;
-    if (event.kind === 'lost' || event.kind === 'suspect') {
+    if (event.kind === 'snapshot' && event.unread !== undefined) {
+      this.isPartlySuspect = true;
+      this.confirmedAt = Math.max(this.confirmedAt ?? -Infinity, event.observedAt);
+      this.current = { state: 'suspect', reason: event.unread };
+    } else if (event.kind === 'lost' || event.kind === 'suspect') {
       this.current = { state: event.kind, reason: event.reason };
     } else if (event.kind === 'snapshot' || before !== 'waiting') {
       this.confirmedAt = Math.max(this.confirmedAt ?? -Infinity, event.observedAt);

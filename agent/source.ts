@@ -13,7 +13,8 @@ import type { Change, Instance } from '../common/instance.ts';
  *
  * - The first event that carries instances is a `snapshot`. A later snapshot (after a reconnect,
  *   a switch of server, a reconciliation) is complete too: what is missing in it has gone,
- *   subject to the guard.
+ *   subject to the guard. What could be read before and cannot any more is in it as it was. (Only what never could be
+ *   is missing, and the snapshot says so: `unread`.)
  * - `changes` are relative to everything reported before. An empty list says that the
  *   registry has just confirmed what is known: it resets the registry age and changes nothing.
  * - Ids are unique within the registry; an upsert replaces the whole instance.
@@ -70,6 +71,11 @@ export type SourceEvent =
       readonly observedAt: number;
       /** As in `changes`. */
       readonly doubt?: string;
+      /**
+       * Why parts of the registry are missing in it without having gone: they could not be read. For the operator. The
+       * registry is suspect in parts until the source says otherwise.
+       */
+      readonly unread?: string;
     }
   | {
       readonly kind: 'changes';

@@ -12,6 +12,8 @@ export type InstanceMaps = readonly Map<string, Instance>[];
 export interface Beliefs {
   readonly census: Census;
   readonly doubt: string | undefined;
+  /** Why no loss at all is believed, if none is. */
+  readonly suspicion: string | undefined;
 }
 
 const guardChunk = 1000;
@@ -96,11 +98,16 @@ export class Difference {
   }
 
   /** Second step: afterwards `changed` is complete. Doubt as in Guard.want. */
-  async guard(guard: Guard, { census, doubt }: Beliefs, pause: Pause): Promise<void> {
+  async guard(guard: Guard, beliefs: Beliefs, pause: Pause): Promise<void> {
+    const { census, doubt, suspicion } = beliefs;
     const losses = [...this.losses.values()];
     for (let start = 0; start < losses.length; start += guardChunk) {
       const chunk = losses.slice(start, start + guardChunk);
-      const outcome = guard.want(chunk, census, performance.now(), doubt);
+      const now = performance.now();
+      const outcome =
+        suspicion === undefined
+          ? guard.want(chunk, census, now, doubt)
+          : guard.suspect(chunk, now, suspicion);
       for (const { id } of outcome.held) {
         const instance = resolve(this.before, id);
         if (instance !== undefined) this.held.set(id, instance);

@@ -12,7 +12,7 @@ import type { InstanceMaps } from './difference.ts';
 import { GuardOutlet } from './guard-outlet.ts';
 import type { RegistryListener, SavedRegistry } from './registry-types.ts';
 import type { InstanceSource } from './service-index.ts';
-import { createVoice, doubtOf, isHealthy, speakers } from './voice.ts';
+import { createVoice, doubtOf, isHealthy, speakers, suspicionOf } from './voice.ts';
 import type { Voice } from './voice.ts';
 
 /** An agent that is away and superseded for so long is forgotten. */
@@ -300,7 +300,8 @@ export class RegistryCatalog implements InstanceSource {
     await difference.compute(step.isGuarded, pause);
     const census = this.listener.census(this.id);
     const doubt = doubtOf([...this.voices.values()].filter((voice) => this.speaks(voice)));
-    await difference.guard(this.guard, { census, doubt }, pause);
+    const suspicion = suspicionOf(next?.voice);
+    await difference.guard(this.guard, { census, doubt, suspicion }, pause);
     this.touched = undefined;
     if (next !== undefined) {
       if (next.voice.stream !== undefined && next.voice.stream !== next.stream) {

@@ -65,6 +65,16 @@ export function doubtOf(inForce: Iterable<Voice>): string | undefined {
 }
 
 /**
+ * Why what is missing in the snapshot that this agent delivers is no loss: it says that parts of its registry cannot be
+ * read, and after a restart it does not know what they held.
+ */
+export function suspicionOf(delivering: Voice | undefined): string | undefined {
+  if (delivering?.health?.state !== 'suspect') return undefined;
+  const { identity, health } = delivering;
+  return `agent ${identity.agentId} does not see the whole registry: ${health.reason}`;
+}
+
+/**
  * Whose word counts: the healthy ones' if there are any, else that of all that were not superseded, among those
  * that have delivered a snapshot or (`delivering`) are about to.
  */

@@ -178,6 +178,23 @@ export class Guard {
     return { single, held, activations };
   }
 
+  /**
+   * New losses of which not one is to be believed: all are held, whatever their number, but those of services that
+   * never are.
+   * @param evidence why, for the operator
+   */
+  suspect(losses: Iterable<Loss>, now: number, evidence: string): GuardOutcome {
+    this.expire(now);
+    const outcome = { single: [] as Loss[], held: [] as Loss[], activations: [] as Activation[] };
+    for (const loss of losses) {
+      this.back(loss.id);
+      const entry = this.add(loss, now);
+      if (entry.tallies.length === 0) outcome.single.push(loss);
+      else this.holdOne(entry, '', evidence, outcome);
+    }
+    return outcome;
+  }
+
   /** The instance is there again, or its loss is no longer wanted. Unknown ids are ignored. */
   back(id: string): void {
     const entry = this.entries.get(id);
@@ -321,11 +338,21 @@ export class Guard {
       const registryEvidence = massParts.get(scopeKey('', kind));
       const evidence = registryEvidence ?? massParts.get(scopeKey(service, kind));
       if (evidence === undefined) continue;
-      entry.part = registryEvidence === undefined ? entry.loss.service : '';
-      entry.state = 'held';
-      held.push(entry.loss);
-      if (this.holds.add(entry.part, evidence)) activations.push({ service: entry.part, evidence });
+      const part = registryEvidence === undefined ? entry.loss.service : '';
+      this.holdOne(entry, part, evidence, { held, activations });
     }
+  }
+
+  private holdOne(
+    entry: Entry,
+    part: string,
+    evidence: string,
+    { held, activations }: { readonly held: Loss[]; readonly activations: Activation[] },
+  ): void {
+    entry.part = part;
+    entry.state = 'held';
+    held.push(entry.loss);
+    if (this.holds.add(part, evidence)) activations.push({ service: part, evidence });
   }
 
   private makeDue(entry: Entry, how: HoldEnd): void {

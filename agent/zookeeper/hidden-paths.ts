@@ -52,7 +52,7 @@ export class HiddenPaths {
   describe(): string {
     for (const path of this.paths.keys()) {
       const others = this.paths.size === 1 ? '' : ` and ${this.paths.size - 1} more`;
-      return `no permission to read ${withoutLeaf(path)}${others}`;
+      return `zookeeper: no permission to read ${withoutLeaf(path)}${others}`;
     }
     return '';
   }

@@ -15,8 +15,12 @@ export class Mailbox {
   private wake: (() => void) | undefined;
 
   /** The map is the mailbox's from here on, and its reader's after that. */
-  putSnapshot(instances: Map<string, Instance>, observedAt: number, doubt?: string): void {
-    this.data = { kind: 'snapshot', instances, observedAt, doubt };
+  putSnapshot(
+    instances: Map<string, Instance>,
+    observedAt: number,
+    { doubt, unread }: SnapshotMarks = {},
+  ): void {
+    this.data = { kind: 'snapshot', instances, observedAt, doubt, unread };
     this.confirmed = undefined;
     this.putData();
   }
@@ -100,6 +104,12 @@ export class Mailbox {
   }
 }
 
+/** What is said with a snapshot; see SourceEvent. */
+export interface SnapshotMarks {
+  readonly doubt?: string | undefined;
+  readonly unread?: string | undefined;
+}
+
 /** What is said with changes. */
 export interface ChangesMarks {
   readonly doubt?: string | undefined;
@@ -111,6 +121,7 @@ type Data =
       readonly kind: 'snapshot';
       readonly instances: Map<string, Instance>;
       readonly observedAt: number;
+      readonly unread: string | undefined;
       doubt: string | undefined;
     }
   | {
@@ -132,7 +143,8 @@ function toEvent(data: Data): SourceEvent {
   const { observedAt } = data;
   const doubt = data.doubt === undefined ? {} : { doubt: data.doubt };
   if (data.kind === 'snapshot') {
-    return { kind: 'snapshot', instances: data.instances, observedAt, ...doubt };
+    const unread = data.unread === undefined ? {} : { unread: data.unread };
+    return { kind: 'snapshot', instances: data.instances, observedAt, ...doubt, ...unread };
   }
   const isPartial = data.isPartial ? { isPartial: true } : {};
   return {

@@ -7,7 +7,8 @@ import { Emission } from './emission.ts';
 import type { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
 import type { Mailbox } from './mailbox.ts';
-import type { TreeEvent } from './client/tree.ts';
+import { beginsSnapshot } from './client/tree.ts';
+import type { TreeEvent, TreePart } from './client/tree.ts';
 import { Understanding } from './understanding.ts';
 import type { UnderstandingParts } from './understanding.ts';
 import type { ViewNotes } from './view-notes.ts';
@@ -168,7 +169,7 @@ export class RegistryView {
     this.emission.resume(performance.now());
     this.armTimer();
     this.notes.unreadable(this.hidden.size);
-    if (this.hidden.size > 0) this.putHidden();
+    if (this.hiddenReason() !== undefined) this.putHidden();
     else this.parts.mailbox.putConfirmed(observedAt, this.doubt());
   }
 
@@ -225,7 +226,7 @@ export class RegistryView {
     await this.compare(event.nodes, pause);
     const nodes = (this.partNodes ?? 0) + event.nodes.size;
     this.partNodes = undefined;
-    if (!this.isHeard) await this.parts.applications.settle(firstAnswersMs);
+    const isSettled = this.isHeard || (await this.parts.applications.settle(firstAnswersMs));
     if (this.isClosed) return;
     if (!this.isHeard && this.isRootHidden()) {
       this.putHidden();
@@ -239,13 +240,23 @@ export class RegistryView {
       if (pause.isDue()) await pause.turn();
     }
     this.parts.doubts.resynced(now);
-    if (!this.isHeard) this.logFirst(nodes);
+    if (!this.isHeard) {
+      const { size } = this.emission;
+      this.parts.log.info({ nodes, instances: size }, 'the registry has been read');
+    }
     this.isHeard = true;
     this.isCurrent = true;
     this.observedAt = Infinity;
     const instances = await this.instances(pause);
-    this.parts.mailbox.putSnapshot(instances, event.observedAt, this.doubt());
+    const late = isSettled ? undefined : 'zookeeper: not all metadata have been read yet';
+    const unread = this.hiddenReason() ?? late;
+    this.parts.mailbox.putSnapshot(instances, event.observedAt, { doubt: this.doubt(), unread });
     this.putHidden();
+  }
+
+  /** Why some of what exists is not known, if so. */
+  private hiddenReason(): string | undefined {
+    return this.hidden.size > 0 ? this.hidden.describe() : this.parts.applications.hiddenReason;
   }
 
   private async instances(pause: Pause): Promise<Map<string, Instance>> {
@@ -340,7 +351,10 @@ export class RegistryView {
     this.armTimer();
     this.notes.tellCounts();
     if (changes.length === 0) return;
-    const marks = { doubt: this.doubt(), isPartial: this.hidden.size > 0 || !this.isCurrent };
+    const marks = {
+      doubt: this.doubt(),
+      isPartial: this.hiddenReason() !== undefined || !this.isCurrent,
+    };
     this.parts.mailbox.putChanges(changes, Math.min(observedAt, now), marks);
   }
 
@@ -369,21 +383,14 @@ export class RegistryView {
   /** As long as something is hidden, whatever is said, the registry is not wholly believed. */
   private putHidden(): void {
     this.notes.unreadable(this.hidden.size);
-    if (this.hidden.size === 0 || (!this.isHeard && !this.isRootHidden())) return;
+    const hidden = this.hiddenReason();
+    if (hidden === undefined || (!this.isHeard && !this.isRootHidden())) return;
     const waits = this.isHeard
       ? ''
       : ': nothing is published before it can be read (grant read permission, or leave the root out)';
-    const reason = `zookeeper: ${this.hidden.describe()}${waits}`;
-    this.parts.mailbox.putTrouble('suspect', reason, this.isHeard && this.isCurrent);
-  }
-
-  private logFirst(nodes: number): void {
-    const { size } = this.emission;
-    this.parts.log.info({ nodes, instances: size }, 'the registry has been read');
+    this.parts.mailbox.putTrouble('suspect', `${hidden}${waits}`, this.isHeard && this.isCurrent);
   }
 }
-
-type TreePart = TreeEvent & { readonly kind: 'part' };
 
 /** More than that is worked off in slices: nodes of a part of a snapshot, endpoints that have changed. */
 const slicedMin = 1_000;
@@ -391,8 +398,3 @@ const slicedMin = 1_000;
 const dueMax = 200;
 /** How long a first reading waits for what has to be asked beside it, milliseconds. */
 const firstAnswersMs = 10_000;
-
-/** Whether a whole new snapshot begins with it: it says all that changes before it could. */
-function beginsSnapshot(event: TreeEvent): boolean {
-  return event.kind === 'part' ? event.isFirst : event.kind === 'snapshot' && !event.hasParts;
-}

@@ -33,6 +33,8 @@ class MemorySink implements ContributionSink {
   readonly events: string[] = [];
   readonly receipts: Receipt[] = [];
   readonly closed: string[] = [];
+  /** What was known of the registry when each snapshot came. */
+  readonly statesAtSnapshots: (RegistryHealth['state'] | undefined)[] = [];
   agent: AgentIdentity | undefined;
   health: RegistryHealth | undefined;
   isOpen = false;
@@ -55,6 +57,7 @@ class MemorySink implements ContributionSink {
         this.instances.clear();
         for (const [id, instance] of instances) this.instances.set(id, instance);
         this.receipts.push(receipt);
+        this.statesAtSnapshots.push(this.health?.state);
         this.events.push('replace');
         return Promise.resolve();
       },
@@ -325,6 +328,22 @@ test('a lost registry is reported and withdraws nothing', async () => {
   await eventually(() => assert.match(aggregator.sink.health?.reason ?? '', /ECONNREFUSED/));
   assert.equal(aggregator.sink.health?.state, 'lost');
   assert.equal(aggregator.sink.instances.size, 1);
+});
+
+test('that parts of a first snapshot are missing is known before it comes', async () => {
+  const { sink, port } = await startAggregator();
+  const { source } = startAgent([port]);
+  await eventually(() => assert.equal(sink.health?.state, 'lost'));
+  source.push({
+    kind: 'snapshot',
+    instances: new Map([['a', instance('a')]]),
+    observedAt: performance.now(),
+    unread: 'no permission',
+  });
+  await eventually(() => assert.deepEqual(sink.statesAtSnapshots, ['suspect']));
+  assert.equal(sink.health?.reason, 'no permission');
+  source.upsert(instance('b'));
+  await eventually(() => assert.equal(sink.health?.state, 'live'));
 });
 
 test('an agent that has not read its registry says nothing but that', async () => {

@@ -73,10 +73,10 @@ export class TreeFake implements TreeWatcher {
   resync(): void {
     this.isLost = false;
     if (this.watching === undefined) return;
-    const { interest } = this.watching;
     const nodes = new Map<string, Buffer | null>();
     for (const path of this.forbidden) {
-      if (interest.roots.some((root) => isWithin(root, path))) {
+      const want = this.wanted(path);
+      if (want !== undefined && (want.node || want.children !== false)) {
         this.emit({ kind: 'unreadable', path, reason: 'no permission' });
       }
     }

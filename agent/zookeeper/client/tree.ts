@@ -67,6 +67,14 @@ export type TreeEvent =
   | { readonly kind: 'unreadable'; readonly path: string; readonly reason: string }
   | { readonly kind: 'lost'; readonly reason: string };
 
+/** A part of a snapshot. */
+export type TreePart = TreeEvent & { readonly kind: 'part' };
+
+/** Whether a whole new snapshot begins with it: it says all that changes before it could. */
+export function beginsSnapshot(event: TreeEvent): boolean {
+  return event.kind === 'part' ? event.isFirst : event.kind === 'snapshot' && !event.hasParts;
+}
+
 /** A driver. Constructors do not connect; `watch` does, and ends when the signal aborts. */
 export interface TreeWatcher {
   /**

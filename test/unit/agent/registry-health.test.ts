@@ -30,3 +30,16 @@ test('a registry of which parts are suspect is followed', () => {
   health.note({ kind: 'lost', reason: 'away' });
   assert.equal(health.isFollowed, false);
 });
+
+test('a registry of which parts could not be read at all is suspect in parts', () => {
+  const health = new RegistryHealth();
+  const snapshot = { kind: 'snapshot', instances: new Map(), observedAt: 1 } as const;
+  assert.equal(health.note({ ...snapshot, unread: 'hidden' }), true);
+  assert.deepStrictEqual(
+    [health.state, health.reason, health.isFollowed],
+    ['suspect', 'hidden', true],
+  );
+  assert.equal(health.ageMs(3), 2);
+  assert.equal(health.note(snapshot), true);
+  assert.equal(health.state, 'live');
+});

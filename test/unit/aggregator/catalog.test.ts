@@ -279,6 +279,38 @@ test('what an agent of an ensemble held before it restarted is held here', async
   await eventually(() => assert.equal(followed.ids().length, 28));
 });
 
+test('what an agent cannot see after it has restarted is held until it sees everything', async () => {
+  const followed = new Followed({ ...strict, holdMs: 60_000 });
+  const first = followed.catalog.open(agent({ kind: 'zookeeper' }));
+  await first.replace(new Map([...instances('a', 4), ...instances('b', 4)]), receipt);
+  first.health(health('live'));
+  first.close('restarts');
+  const second = followed.catalog.open(agent({ kind: 'zookeeper', epoch: '02' }));
+  second.health({ ...health('suspect'), reason: 'no permission to read /b' });
+  await second.replace(instances('a', 3), receipt);
+  await followed.settled();
+  assert.equal(followed.ids().length, 8, 'not one is believed to be gone');
+  assert.equal(followed.registry.guard.heldCount, 5);
+  assert.match(followed.activations.join(), /agent .* does not see .*: no permission to read \/b/);
+  const start = performance.now();
+  followed.registry.tick(start + 1_000_000);
+  assert.equal(followed.ids().length, 8, 'holds do not run out meanwhile');
+  second.apply([removal('a-3')], receipt);
+  assert.equal(followed.ids().length, 7, 'what the agent sees counts');
+  second.health(health('live'));
+  second.apply([upsert(instance('b-1'))], receipt);
+  await followed.settled();
+  assert.equal(followed.registry.guard.heldCount, 4);
+  followed.registry.tick(start + 1_010_000);
+  assert.equal(followed.ids().length, 7);
+  followed.registry.tick(start + 1_023_000);
+  followed.registry.tick(start + 1_036_000);
+  followed.registry.tick(start + 1_049_000);
+  followed.registry.tick(start + 1_062_000);
+  await followed.settled();
+  assert.deepEqual(followed.ids(), ['a-1', 'a-2', 'b-1']);
+});
+
 test('instances that all are down in a new epoch are held as they were', async () => {
   const followed = new Followed(strict);
   await followed.catalog.open(agent()).replace(instances('a', 10), receipt);

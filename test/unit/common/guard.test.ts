@@ -367,6 +367,22 @@ test('what is never held is not held in doubt either', () => {
   assert.equal(never.want(removals(10), census({ a: 10 }), 0, doubt).held.length, 0);
 });
 
+test('where nothing is believed every removal is held, but what never is', () => {
+  const services = (name: string): object | undefined =>
+    name === 'a' ? { fraction: 1 } : undefined;
+  const guard = new Guard({ ...policy, services });
+  const up = census({ a: 10, b: 90 });
+  guard.want(removals(1, 'b'), up, 0);
+  const outcome = guard.suspect([...removals(2), ...removals(2, 'b')], 0, 'not seen');
+  assert.deepStrictEqual(ids(outcome.single), ids(removals(2)));
+  assert.deepStrictEqual(ids(outcome.held), ids(removals(2, 'b')));
+  assert.deepStrictEqual(outcome.activations, [{ service: '', evidence: 'not seen' }]);
+  assert.deepStrictEqual(guard.suspect(removals(1, 'c'), 1, 'not seen').activations, []);
+  assert.deepStrictEqual(guard.confirm(['b0'], 'single'), []);
+  guard.back('b0');
+  assert.deepStrictEqual(ids(tick(guard, 5000)), ['a0', 'a1', 'b1']);
+});
+
 test('single removals that are not confirmed when doubt arises join what is held, however old they are', () => {
   const guard = new Guard(policy);
   const up = census({ a: 50, b: 50 });

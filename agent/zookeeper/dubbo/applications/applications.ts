@@ -16,7 +16,7 @@ import { ProcessLeaves } from './process-leaves.ts';
 import type { Process, ProcessLeaf } from './process-leaves.ts';
 import { ProviderQuestions } from './provider-questions.ts';
 import type { AskProvider, ProviderObserver } from './provider-questions.ts';
-import { portsOf } from './record.ts';
+import { isSameSubject, portsOf } from './record.ts';
 import type { DubboInstanceRecord } from './record.ts';
 import { RegistrationCounts } from './registration-counts.ts';
 import type { RegistrationState } from './registration-counts.ts';
@@ -190,12 +190,12 @@ export class DubboApplications {
   }
 
   /**
-   * Resolves when everything that could be found out now has been, after `deadlineMs` at the latest. What the
-   * registry says until now counts as it is: nothing is waited for that may yet come or go.
+   * Resolves when everything that could be found out now has been, after `deadlineMs` at the latest, with whether it
+   * has. What the registry says until now counts as it is: nothing is waited for that may yet come or go.
    */
-  async settle(deadlineMs: number): Promise<void> {
+  async settle(deadlineMs: number): Promise<boolean> {
     this.inference.hurry();
-    if (this.isSettled() || this.isStopped) return;
+    if (this.isSettled() || this.isStopped) return true;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -205,6 +205,14 @@ export class DubboApplications {
       const timer = setTimeout(finish, deadlineMs);
       this.waiting.add(finish);
     });
+    return this.isSettled() || this.isStopped;
+  }
+
+  /** Why some services are not known although they could be, for the operator; undefined when it is not so. */
+  get hiddenReason(): string | undefined {
+    const [first] = this.counts.hidden;
+    if (first === undefined) return undefined;
+    return `zookeeper: no permission to read the metadata of ${first.record.application}`;
   }
 
   /** Finds out what is to be found out until the signal aborts. Rejects on a defect. */
@@ -291,6 +299,7 @@ export class DubboApplications {
   private async missing(revision: Revision, failure: MetadataFailure): Promise<boolean> {
     const { application } = revision;
     revision.isAbsent = true;
+    revision.isHidden = failure === 'unreadable';
     let isNeeded = failure !== 'missing';
     await this.forEach(revision.registrations, (registration) => {
       if (registration.record.storage === 'remote') isNeeded = true;
@@ -376,17 +385,6 @@ export class DubboApplications {
       this.finder.disconnected(error);
     },
   };
-}
-
-/** Whether what is known of the one holds for the other. */
-function isSameSubject(a: DubboInstanceRecord, b: DubboInstanceRecord): boolean {
-  return (
-    a.application === b.application &&
-    a.address === b.address &&
-    a.revision === b.revision &&
-    a.storage === b.storage &&
-    a.isLegacy === b.isLegacy
-  );
 }
 
 function stateOf(resolution: Resolution | undefined): RegistrationState {

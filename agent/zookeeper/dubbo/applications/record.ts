@@ -97,6 +97,17 @@ export function readDubboInstance(
   };
 }
 
+/** Whether what is known of the services of the one holds for the other. */
+export function isSameSubject(a: DubboInstanceRecord, b: DubboInstanceRecord): boolean {
+  return (
+    a.application === b.application &&
+    a.address === b.address &&
+    a.revision === b.revision &&
+    a.storage === b.storage &&
+    a.isLegacy === b.isLegacy
+  );
+}
+
 /** The process, by all ports that its registration names. */
 export function portsOf({
   application,

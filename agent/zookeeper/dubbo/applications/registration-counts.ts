@@ -8,6 +8,8 @@ export class RegistrationCounts {
   private readonly tell: (unresolved: number, inferred: number) => void;
   private readonly unresolved = new Set<Registration>();
   private readonly inferred = new Set<Registration>();
+  /** Those of which nothing has ever been known although their metadata may be there. */
+  readonly hidden = new Set<Registration>();
   private isTellDue = false;
 
   /** @param tell told how many there are of each */
@@ -21,6 +23,9 @@ export class RegistrationCounts {
     const { size: inferred } = this.inferred;
     put(this.unresolved, registration, state === 'unresolved');
     put(this.inferred, registration, state === 'inferred');
+    const { resolution, revision } = registration;
+    const isHidden = resolution === undefined && revision?.isHidden === true;
+    put(this.hidden, registration, isHidden && state === 'unresolved');
     const isSame = this.unresolved.size === unresolved && this.inferred.size === inferred;
     if (isSame || this.isTellDue) return;
     this.isTellDue = true;

@@ -31,6 +31,8 @@ export class Revision {
   resolution: Resolution | undefined;
   /** Whether the metadata center has been looked at and has nothing usable. */
   isAbsent = false;
+  /** Whether it may be there and cannot be read. */
+  isHidden = false;
 
   constructor(application: string, name: string) {
     this.application = application;

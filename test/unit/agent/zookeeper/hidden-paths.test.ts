@@ -37,7 +37,7 @@ test('it is described without the names of leaves', () => {
   const hidden = new HiddenPaths();
   assert.equal(hidden.describe(), '');
   hidden.add('/dubbo/a/providers/dubbo%3A%2F%2Fu%3Asecret%40h');
-  assert.equal(hidden.describe(), 'no permission to read /dubbo/a/providers');
+  assert.equal(hidden.describe(), 'zookeeper: no permission to read /dubbo/a/providers');
   hidden.add('/services');
-  assert.equal(hidden.describe(), 'no permission to read /dubbo/a/providers and 1 more');
+  assert.equal(hidden.describe(), 'zookeeper: no permission to read /dubbo/a/providers and 1 more');
 });

@@ -105,8 +105,9 @@ test('doubt goes with what waits, and is not taken back by what comes behind it'
     observedAt: 1,
     doubt: 'away',
   });
-  mailbox.putSnapshot(new Map(), 4, 'away');
-  const snapshot = { kind: 'snapshot', instances: new Map(), observedAt: 4, doubt: 'away' };
+  mailbox.putSnapshot(new Map(), 4, { doubt: 'away', unread: 'hidden' });
+  const marks = { doubt: 'away', unread: 'hidden' };
+  const snapshot = { kind: 'snapshot', instances: new Map(), observedAt: 4, ...marks };
   assert.deepEqual(await mailbox.next(), snapshot);
   mailbox.putConfirmed(5, 'away');
   const confirmed = { kind: 'changes', changes: [], observedAt: 5, doubt: 'away' };

@@ -17,6 +17,7 @@ import { FollowedSource, RememberedReport } from '../../../support/followed-sour
 import { TreeFake } from '../../../support/tree-fake.ts';
 import { bulkPaths, dataOf, readDump } from '../../../support/zookeeper-writer.ts';
 import { confirmedBy } from '../../../support/verdicts.ts';
+import { metadataInfo, registration } from './dubbo/applications/registered.ts';
 
 const { signal } = new AbortController();
 
@@ -269,7 +270,30 @@ test('a hidden interface keeps the others from nothing', async (context) => {
   });
   await turn();
   assert.equal(followed.view.size, 1);
+  const [snapshot, last] = followed.events;
+  assert.ok(snapshot?.kind === 'snapshot' && last?.kind === 'suspect');
+  assert.equal(snapshot.unread, 'zookeeper: no permission to read /dubbo/com.example.Hidden');
+  assert.equal(snapshot.unread, last.reason);
+});
+
+test('metadata that may not be read are a matter of health', async (context) => {
+  const { tree, followed } = await follow(context, (fake) => {
+    fake.create(path);
+    fake.create('/services/shop/192.0.2.9:20880', registration({ application: 'shop' }));
+    fake.create('/dubbo/metadata/shop/r1', metadataInfo('shop', 'r1', ['com.example.Shop']));
+    fake.forbid('/dubbo/metadata');
+  });
+  const [snapshot] = followed.events;
+  assert.ok(snapshot?.kind === 'snapshot');
+  assert.equal(snapshot.unread, 'zookeeper: no permission to read the metadata of shop');
+  tree.confirm();
+  await turn();
   assert.equal(followed.events.at(-1)?.kind, 'suspect');
+  tree.allow('/dubbo/metadata');
+  await eventually(() => assert.equal(followed.view.size, 3));
+  tree.confirm();
+  await turn();
+  assert.equal(followed.events.at(-1)?.kind, 'changes');
 });
 
 test('a bad record is counted once, however often the tree is read', async (context) => {
