@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import zookeeper from 'node-zookeeper-client';
+import { tuningFor } from '../../agent/zookeeper/client/driver.ts';
+import type { DriverTuning } from '../../agent/zookeeper/client/driver.ts';
 import { plainAccess } from '../../agent/zookeeper/client/tree.ts';
 import type { ZooKeeperAccess } from '../../agent/zookeeper/client/tree.ts';
 import { requireRigs, rigTest } from '../rigs/rig-test.ts';
@@ -33,10 +35,15 @@ after(() => {
   certificates.remove();
 });
 
-function watch(address: string, access: ZooKeeperAccess): TreeRecorder {
+function watch(
+  address: string,
+  access: ZooKeeperAccess,
+  tuning: Partial<DriverTuning> = {},
+): TreeRecorder {
   return new TreeRecorder(
     { servers: [address], chroot: '', sessionTimeoutMs: 3_000, access },
     exampleInterest,
+    tuning,
   );
 }
 
@@ -62,6 +69,43 @@ async function fill(address: string): Promise<void> {
   await using writer = await openZooKeeperWriter(address);
   await writer.create('/dubbo/i/providers/p');
   await writer.create('/services/s/i', 'one');
+}
+
+for (const [version, set] of [
+  ['3.9.5', 'every'],
+  ['3.6.4', 'ci'],
+  ['3.5.10', 'ci'],
+] as const) {
+  void test(
+    `a permission that is taken away while ZooKeeper ${version} is followed`,
+    { ...requireRigs(set), timeout: 120_000 },
+    async () => {
+      await using rig = await startZooKeeper({ version });
+      const { connectString: address } = rig;
+      await fill(address);
+      const { timing } = tuningFor(3_000);
+      await using seen = watch(address, plainAccess, {
+        timing: { ...timing, recheckIntervalMs: 200, probeIntervalMs: 50 },
+      });
+      const all = { '/dubbo/i/providers/p': null, '/services/s/i': 'one' };
+      await seen.sees(all);
+      const owner = { scheme: 'auth', id: '' };
+      await restrict(address, '/dubbo/i/providers', owner);
+      if (version === '3.5.10') {
+        await using writer = await openZooKeeperWriter(address);
+        await writer.create('/dubbo/i/providers/q');
+      }
+      const path = '/dubbo/i/providers';
+      await eventually(() =>
+        assert.ok(seen.events.some((event) => event.kind === 'unreadable' && event.path === path)),
+      );
+      assert.deepEqual([seen.count('lost'), seen.count('removed')], [0, 0]);
+      await restrict(address, path);
+      const q = version === '3.5.10' ? { '/dubbo/i/providers/q': null } : {};
+      await seen.sees({ ...all, ...q });
+      assert.equal(seen.count('lost'), 0);
+    },
+  );
 }
 
 for (const [version, set] of [
@@ -265,8 +309,50 @@ async function showsTo(address: string, access: ZooKeeperAccess): Promise<void> 
 async function createFor(
   address: string,
   path: string,
-  identity: { readonly scheme: string; readonly id: string },
+  identity: Identity,
   digest?: string,
+): Promise<void> {
+  await asWriter(address, digest, async (writer) => {
+    const access = accessFor(identity);
+    const create = (node: string, data: Buffer): Promise<void> =>
+      answered((done) => {
+        writer.create(node, data, access, zookeeper.CreateMode.PERSISTENT, done);
+      });
+    await create(path, Buffer.from('none'));
+    await create(`${path}/i`, Buffer.from('two'));
+  });
+}
+
+interface Identity {
+  readonly scheme: string;
+  readonly id: string;
+}
+
+/** All for one identity; nodes may be created and deleted below by everybody. */
+function accessFor({ scheme, id }: Identity): zookeeper.ACL[] {
+  const { ALL, CREATE, DELETE } = zookeeper.Permission;
+  return [
+    new zookeeper.ACL(ALL, new zookeeper.Id(scheme, id)),
+    new zookeeper.ACL(CREATE, new zookeeper.Id('world', 'anyone')),
+    new zookeeper.ACL(DELETE, new zookeeper.Id('world', 'anyone')),
+  ];
+}
+
+/** From now on the node is for one identity alone, or for everybody again. */
+async function restrict(address: string, path: string, identity?: Identity): Promise<void> {
+  const anyone = new zookeeper.ACL(zookeeper.Permission.ALL, new zookeeper.Id('world', 'anyone'));
+  const access = identity === undefined ? [anyone] : accessFor(identity);
+  await asWriter(address, 'owner:secret-word', (writer) =>
+    answered((done) => {
+      writer.setACL(path, access, done);
+    }),
+  );
+}
+
+async function asWriter(
+  address: string,
+  digest: string | undefined,
+  work: (writer: zookeeper.Client) => Promise<void>,
 ): Promise<void> {
   const writer = zookeeper.createClient(address, { sessionTimeout: 10_000, retries: 3 });
   if (digest !== undefined) writer.addAuthInfo('digest', Buffer.from(digest));
@@ -274,24 +360,20 @@ async function createFor(
     writer.once('connected', resolve);
     writer.connect();
   });
-  const { scheme, id } = identity;
-  const access = [
-    new zookeeper.ACL(zookeeper.Permission.ALL, new zookeeper.Id(scheme, id)),
-    new zookeeper.ACL(zookeeper.Permission.CREATE, new zookeeper.Id('world', 'anyone')),
-  ];
-  const create = (node: string, data: Buffer): Promise<void> =>
-    new Promise((resolve, reject) => {
-      writer.create(node, data, access, zookeeper.CreateMode.PERSISTENT, (error) => {
-        if (error instanceof zookeeper.Exception) reject(new Error(error.toString()));
-        else resolve();
-      });
-    });
   try {
-    await create(path, Buffer.from('none'));
-    await create(`${path}/i`, Buffer.from('two'));
+    await work(writer);
   } finally {
     const closed = new Promise<void>((resolve) => writer.once('disconnected', resolve));
     writer.close();
     await closed;
   }
+}
+
+function answered(ask: (done: (error: unknown) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    ask((error) => {
+      if (error instanceof zookeeper.Exception) reject(new Error(error.toString()));
+      else resolve();
+    });
+  });
 }

@@ -55,11 +55,19 @@ function wantsChild(want: Want, name: string): boolean {
  */
 export function wantAt(interest: TreeInterest, path: string): Want | undefined {
   const want = interest.want(path);
-  if (!want.node) return undefined;
+  return want.node && isComeBy(interest, path) ? want : undefined;
+}
+
+/** Whether all children of the node that an event names are wanted, in the same sense. */
+export function isListedAt(interest: TreeInterest, path: string): boolean {
+  return interest.want(path).children === true && isComeBy(interest, path);
+}
+
+function isComeBy(interest: TreeInterest, path: string): boolean {
   const root = interest.roots.find((candidate) => isWithin(candidate, path));
-  if (root === undefined) return undefined;
+  if (root === undefined) return false;
   for (let at = path; at !== root; at = parentPath(at)) {
-    if (!wantsChild(interest.want(parentPath(at)), nodeName(at))) return undefined;
+    if (!wantsChild(interest.want(parentPath(at)), nodeName(at))) return false;
   }
-  return want;
+  return true;
 }

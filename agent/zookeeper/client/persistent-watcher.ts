@@ -1,10 +1,11 @@
 import { TransientError } from '../../../common/errors.ts';
+import { AccessProbe } from './access-probe.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionEnd } from './connection.ts';
 import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';
 import type { JuteReader } from './jute.ts';
 import { PathQueue } from './path-queue.ts';
-import { fromServerPath, toServerPath, wantAt } from './paths.ts';
+import { fromServerPath, isListedAt, toServerPath, wantAt } from './paths.ts';
 import { answerTogether, findMissing } from './requests.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { SnapshotWalk } from './snapshot-walk.ts';
@@ -24,6 +25,8 @@ import {
 
 const batchesInFlightMax = 4;
 const readsInFlightMax = 256;
+/** Directories looked at in one request. */
+const probedPathsMax = 100;
 
 /**
  * The view of a server >= 3.6: one persistent recursive watch a root, then a walk.
@@ -36,7 +39,7 @@ const readsInFlightMax = 256;
  * when it is empty, so each of its nodes has raised its own deletion before; a root that does not
  * exist yet can be watched all the same; a child from a list of wanted names is an ordinary node
  * below the root. Only permissions can hide events: what could not be read is tried again from time
- * to time, and the whole view is read anew when the answer differs.
+ * to time, what could be is looked at in its turn, and the whole view is read anew when the answer differs.
  *
  * Nodes of which only the existence counts cost no read. Data is read after each event, coalesced
  * by path: the reading that is delivered last began after the last event.
@@ -57,9 +60,13 @@ export class PersistentWatcher implements WatchLife {
   private isCurrent = false;
   private readonly unreadable = new Map<string, number>();
   private recheckTimer: NodeJS.Timeout | undefined;
+  private readonly probe: AccessProbe;
+  private probeTimer: NodeJS.Timeout | undefined;
+  private isProbing = false;
 
   constructor(context: LifeContext) {
     this.context = context;
+    this.probe = new AccessProbe(context.timing.recheckIntervalMs);
     this.reads = new PathQueue(readsInFlightMax, (path, done) => {
       this.readData(path, done);
     });
@@ -89,6 +96,7 @@ export class PersistentWatcher implements WatchLife {
     const end = await this.over.promise;
     signal.removeEventListener('abort', onAbort);
     clearInterval(this.recheckTimer);
+    clearInterval(this.probeTimer);
     this.reads.close();
     await this.connection.close();
     if (end.kind === 'defect') throw end.error;
@@ -208,7 +216,8 @@ export class PersistentWatcher implements WatchLife {
 
   private completeWalk(walk: SnapshotWalk): void {
     if (this.awaited === undefined || this.awaited.size > 0) return;
-    const { deliver, report, candidate } = this.context;
+    const { context } = this;
+    const { deliver, report, candidate } = context;
     this.awaited = undefined;
     this.walk = undefined;
     this.unreadable.clear();
@@ -218,6 +227,10 @@ export class PersistentWatcher implements WatchLife {
       return;
     }
     this.isCurrent = true;
+    this.probe.replace(walk.directories);
+    this.probeTimer ??= setInterval(() => {
+      this.probeAccess();
+    }, context.timing.probeIntervalMs);
     const observedAt = performance.now();
     const hasParts = walk.taken > 0;
     deliver({ kind: 'snapshot', hasParts, nodes: walk.take(), observedAt });
@@ -229,7 +242,11 @@ export class PersistentWatcher implements WatchLife {
     if (this.walk === undefined && !this.isCurrent) return;
     const path = fromServerPath(this.context.chroot, serverPath);
     if (path === undefined) return;
-    const want = wantAt(this.context.interest, path);
+    const { interest } = this.context;
+    if (type !== eventTypes.dataChanged && isListedAt(interest, path)) {
+      this.noteDirectory(path, type === eventTypes.created);
+    }
+    const want = wantAt(interest, path);
     if (want === undefined) return;
     switch (type) {
       case eventTypes.created:
@@ -307,6 +324,33 @@ export class PersistentWatcher implements WatchLife {
       const results = decodeMultiRead(body, batch.length);
       const differs = asked.some(([, error], index) => results[index]?.error !== error);
       if (differs && this.walk === undefined) this.startWalk();
+    });
+  }
+
+  private noteDirectory(path: string, isThere: boolean): void {
+    const directories = this.walk?.directories ?? this.probe;
+    if (isThere) directories.add(path);
+    else directories.delete(path);
+  }
+
+  /** Looks whether some of what could be listed still may be; anything else means a new walk. */
+  private probeAccess(): void {
+    if (!this.isCurrent || this.walk !== undefined || this.isProbing) return;
+    const asked = this.probe.next(probedPathsMax, performance.now());
+    if (asked.length === 0) return;
+    this.isProbing = true;
+    const batch = asked.map((path): WalkRead => ({ kind: 'data', path }));
+    this.multiRead(batch, (body) => {
+      this.isProbing = false;
+      const results = decodeMultiRead(body, batch.length);
+      const errors = asked.map((_, index) => results[index]?.error ?? errorCodes.ok);
+      asked.forEach((path, index) => {
+        if (errors[index] === errorCodes.noNode) this.probe.delete(path);
+      });
+      const isHidden = errors.some(
+        (error) => error !== errorCodes.ok && error !== errorCodes.noNode,
+      );
+      if (isHidden && this.walk === undefined) this.startWalk();
     });
   }
 

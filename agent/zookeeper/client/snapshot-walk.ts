@@ -16,6 +16,8 @@ export class SnapshotWalk {
   nodes = new Map<string, Buffer | null>();
   /** How many nodes were taken. */
   taken = 0;
+  /** What could be listed. */
+  readonly directories = new Set<string>();
   /** Error code by path. */
   readonly unreadable = new Map<string, number>();
   private readonly interest: TreeInterest;
@@ -103,6 +105,7 @@ export class SnapshotWalk {
       if (want.node) this.nodes.set(path, want.data ? result.data : null);
       return;
     }
+    this.directories.add(path);
     if (want.node && !want.data) this.nodes.set(path, null);
     for (const name of result.children) this.visit(childPath(path, name), true);
   }

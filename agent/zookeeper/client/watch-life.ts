@@ -84,6 +84,11 @@ export interface Timing {
   readonly closeTimeoutMs: number;
   /** How often unreadable paths are tried again (a change of permissions raises no event). */
   readonly recheckIntervalMs: number;
+  /**
+   * How often some of what could be read is looked at (it may not be any more, and no event says so), but each no more
+   * often than `recheckIntervalMs`.
+   */
+  readonly probeIntervalMs: number;
 }
 
 /** The defaults for a session timeout. */
@@ -93,6 +98,7 @@ export function timingFor(sessionTimeoutMs: number): Timing {
     requestTimeoutMs: Math.max(30_000, 2 * sessionTimeoutMs),
     closeTimeoutMs: 1_000,
     recheckIntervalMs: 30_000,
+    probeIntervalMs: 1_000,
   };
 }
 

@@ -23,7 +23,12 @@ const kinds = [
   { driver: 'one-shot', isOld: true },
 ] as const;
 const everything = { '/dubbo/i/providers/p': null, '/services/s/i': 'one' };
-const timing = { ...tuningFor(600).timing, connectTimeoutMs: 300, recheckIntervalMs: 30 };
+const timing = {
+  ...tuningFor(600).timing,
+  connectTimeoutMs: 300,
+  recheckIntervalMs: 30,
+  probeIntervalMs: 10,
+};
 const unknownCodes = [-999, -126, 7];
 const codes = [
   ...Array.from({ length: 150 }, (_, index) => -index - 1).filter(isKnownErrorCode),

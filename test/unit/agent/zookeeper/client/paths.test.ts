@@ -8,6 +8,7 @@ import {
   normalizeChroot,
   parentPath,
   toServerPath,
+  isListedAt,
   wantAt,
 } from '../../../../../agent/zookeeper/client/paths.ts';
 import type { TreeInterest } from '../../../../../agent/zookeeper/client/tree.ts';
@@ -55,6 +56,13 @@ void test('what a walk would not come by is not wanted of events either', () => 
   assert.ok(!wanted('/dubbo/i/consumers/c'));
   assert.ok(!wanted('/dubbo/metadata/providers/m'));
   assert.ok(!wanted('/other/s/i'));
+});
+
+void test('directories that a walk lists are those of which events are noted', () => {
+  const listed = (path: string): boolean => isListedAt(exampleInterest, path);
+  for (const path of ['/dubbo', '/dubbo/i/providers', '/services/s']) assert.ok(listed(path), path);
+  const others = ['/dubbo/i', '/dubbo/i/providers/p', '/dubbo/i/consumers', '/other', '/other/s'];
+  for (const path of others) assert.ok(!listed(path), path);
 });
 
 void test('the root of everything can be a root', () => {
