@@ -64,7 +64,11 @@ function staleness(registry: RegistryView): AttentionPoint[] {
     reason === '' ? '' : `${agentId}: ${reason}`,
   );
   const why = reasons.filter((reason) => reason !== '').join('; ');
-  const text = `${registry.id}: its last good data is served. ${why === '' ? 'No agent speaks for it.' : why}`;
+  const isSuspect = registry.agents.some((agent) => agent.isConnected && agent.state === 'suspect');
+  const what = isSuspect
+    ? 'what its agents doubt or cannot see stays as it was.'
+    : 'its last good data is served.';
+  const text = `${registry.id}: ${what} ${why === '' ? 'No agent speaks for it.' : why}`;
   return [{ tone: 'warn', word: registry.state, text }];
 }
 

@@ -74,3 +74,23 @@ test('a host leads to its explanation', () => {
   );
   assert.ok(body.includes('href="/api/services/a%22b%2Fc"'));
 });
+
+test('a registry that is not live is told with what is served of it', () => {
+  const [agent] = fakeRegistry().agents;
+  assert.ok(agent !== undefined);
+  const told = (changes: readonly Partial<typeof agent>[]): string => {
+    const agents = changes.map((change) => ({ ...agent, ...change }));
+    const stale = fakeRegistry({ state: 'stale', agents });
+    const status = { isComplete: true, registries: [stale], subscribers: [] };
+    return attentionOf(status, [])[0]?.text ?? '';
+  };
+  assert.match(told([]), /: its last good data is served\. No agent speaks for it\.$/);
+  assert.match(
+    told([{ isConnected: false, state: 'lost', reason: 'gone' }]),
+    /: its last good data is served\. .*: gone$/,
+  );
+  assert.match(
+    told([{ isConnected: true, state: 'suspect', reason: 'no permission' }]),
+    /: what its agents doubt or cannot see stays as it was\. .*: no permission$/,
+  );
+});
