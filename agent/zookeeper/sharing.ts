@@ -16,7 +16,12 @@ export class Sharing {
   private readonly labelSets = new Map<string, Readonly<Record<string, string>>>();
 
   text(value: string): string {
-    return share(this.texts, value, () => copy(value));
+    const found = this.texts.get(value);
+    if (found !== undefined) return found;
+    if (this.texts.size >= entriesMax) this.texts.clear();
+    const own = copy(value);
+    this.texts.set(own, own);
+    return own;
   }
 
   /** A Dubbo service. */
@@ -66,7 +71,11 @@ function share<T>(known: Map<string, T>, text: string, make: () => T): T {
   return made;
 }
 
+/** Shorter pieces of a text are texts of their own in V8. Characters. */
+const pieceLengthMin = 13;
+
 /** A text of its own, sharing no memory with the one it was cut from. */
 function copy(text: string): string {
+  if (text.length < pieceLengthMin) return text;
   return Buffer.from(text, 'utf8').toString('utf8');
 }

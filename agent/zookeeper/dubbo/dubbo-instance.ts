@@ -83,7 +83,7 @@ export function dubboInstance(
   if (!isPort(port)) return 'port';
   const tag = (parameters.get(tagKey) ?? '').trim();
   if (tag.length > tagLengthMax) return 'too-long';
-  if (isSecretValue(tag)) return 'secret';
+  if (tag !== '' && isSecretValue(tag)) return 'secret';
   const { service, idPrefix } = context.services.describe(parts);
   const host = address.includes(':') ? `[${address}]` : address;
   const id = `${idPrefix}${protocols[0] ?? ''}://${host}:${port}`;
