@@ -263,15 +263,15 @@ function bothProtocols(expected: Expected): readonly Instance[] {
 function withApplication(
   services: readonly Instance[],
   name: string,
-  ports: readonly Port[] = [{ protocol: 'dubbo', number: 20880 }],
-  root = '/services',
+  words: { readonly ports?: readonly Port[]; readonly root?: string; readonly tag?: string } = {},
 ): readonly Instance[] {
+  const { ports = [{ protocol: 'dubbo', number: 20880 }], root = '/services', tag = '' } = words;
   const instance: Instance = {
     id: `dubbo-app:${root}/${name}/192.0.2.11%3A20880`,
-    service: { kind: 'application', name, group: '', version: '' },
+    service: { kind: 'dubbo-application', name, group: '', version: '' },
     address: '192.0.2.11',
     ports,
-    labels: {},
+    labels: tag === '' ? {} : { 'dubbo.tag': tag },
     locality: '',
     weight: 0,
     status: 'UP',
@@ -303,16 +303,20 @@ const expectedByFixture: Readonly<Record<string, readonly Instance[]>> = {
   'dubbo-3.2.16-all': withApplication(
     bothProtocols({ application: 'orders32-app', release: '3.2.16' }),
     'orders32-app',
-    twoPorts,
+    { ports: twoPorts },
   ),
-  'dubbo-3.3.6-all': withApplication(bothProtocols(orders3), 'orders3-app', twoPorts),
+  'dubbo-3.3.6-all': withApplication(bothProtocols(orders3), 'orders3-app', {
+    ports: twoPorts,
+  }),
   'dubbo-3.3.6-all.stopped': [],
   'dubbo-3.3.6-interface': bothServices(orders3),
-  'dubbo-3.3.6-group': withApplication(bothServices(orders3), 'orders3-app', undefined, '/mygroup'),
+  'dubbo-3.3.6-group': withApplication(bothServices(orders3), 'orders3-app', {
+    root: '/mygroup',
+  }),
   'dubbo-3.3.6-ext-protocol': withApplication(
     bothServices({ ...orders3, ports: onePortForBoth }),
     'orders3-app',
-    onePortForBoth,
+    { ports: onePortForBoth },
   ),
   'dubbo-3.3.6-simplified': withApplication(
     [demoService({ ...orders3, tag: '' }), otherService(orders3)],
@@ -324,13 +328,16 @@ const expectedByFixture: Readonly<Record<string, readonly Instance[]>> = {
       otherService({ ...orders3, weight: 77, tag: 'blue' }),
     ],
     'orders3-app',
+    { tag: 'blue' },
   ),
   'dubbo-3.3.6-acl': withApplication(bothServices(orders3), 'orders3-app'),
   'dubbo-3.3.6-instance-local': withApplication(
     bothServices({ ...orders3, isInferred: true }),
     'orders3-app',
   ),
-  'dubbo-3.3.6-instance-remote': withApplication(bothProtocols(orders3), 'orders3-app', twoPorts),
+  'dubbo-3.3.6-instance-remote': withApplication(bothProtocols(orders3), 'orders3-app', {
+    ports: twoPorts,
+  }),
   'spring-cloud-zookeeper-4.3.0': [
     {
       ...spring,
