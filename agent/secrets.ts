@@ -4,9 +4,9 @@
  */
 
 const secretKey =
-  /passw|passphrase|\bpwd|pwd$|secret|token|credential|bearer|jwt|(?:^|[^a-z])auth(?:orization)?(?:$|[^a-z])|(?:api|access|private)[._-]?key|^user(?:[._-]?name)?$/i;
+  /passw|passphrase|\bpwd|pwd$|secret|token|credential|bearer|jwt|(?:^|[^a-z])auth(?:orization)?(?:$|[^a-z])|(?:api|access|private)[._-]?key|^user(?:[._-]?name)?$|(?:^|[^a-z])(?:pass|[as]k|signature|cookie)(?:$|[^a-z])/i;
 const secretValue =
-  /\/\/[^/\s@]*@|(?:passw(?:or)?d|pwd|secret|token|api[._-]?key)\s*[=:]|^(?:basic|bearer)\s+\S|-----BEGIN/i;
+  /\/\/[^\s@]{0,256}@|(?:\bpass|passw(?:or)?d|pwd|secret(?:[._-]?key)?|token|(?:api|access)[._-]?key)["']?\s*[=:]|^(?:basic|bearer)\s+\S|^eyJ[\w-]+\.[\w-]+\.|-----BEGIN/i;
 
 /** Whether the key names a secret. */
 export function isSecretKey(key: string): boolean {

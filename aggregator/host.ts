@@ -9,9 +9,9 @@ import { isKnownProtocol } from './protocols.ts';
  *
  * - an application: `<name>.<domain>`; its secure port: `secure.<name>.<domain>`; a second
  *   protocol of the same instance: `<protocol>.<name>.<domain>`;
- * - an application of Dubbo 3: `<protocol>.<name>.<domain>` for each of its protocols, whatever else there is;
- *   and as a guest, with one of its protocols (`dubbo` before `tri` before others), `<name>.<domain>`: which guests are
- *   endpoints there, if any, is decided in merge.ts. With a tag, `<tag>--t.` in front of each;
+ * - an application of Dubbo 3: `<protocol>.<name>.<domain>` for each of its protocols, and with one of them
+ *   (`dubbo` before `tri` before others) `<name>.<domain>`; as a guest everywhere, since another application of that name
+ *   may have the host: which guests are endpoints there is decided in merge.ts. With a tag, `<tag>--t.` in front of each;
  * - a Dubbo interface: `<interface>[.g-<group>][.v-<version>].dubbo.<domain>`, dots of the version
  *   as dashes (and its dashes as dots, then escaped); a protocol other than `dubbo`: `<protocol>.` in front;
  * - a Dubbo endpoint with a tag: `<tag>.` in front of that, since a consumer without a tag never
@@ -185,6 +185,7 @@ export class HostNames {
         host: this.host(service, port.protocol, tag),
         protocol: port.protocol,
         port,
+        isGuest: true as const,
       })),
       { host: this.host(service, '', tag), protocol, port: guest, isGuest: true },
     ];
@@ -212,7 +213,7 @@ export function hostOf(
 ): string {
   const isDubbo = service.kind === 'dubbo';
   const labels = isDubbo ? interfaceLabels(service) : applicationLabels(service.name);
-  if (front.prefix !== '') labels.unshift(prefixLabel(front.prefix, isDubbo));
+  if (front.prefix !== '') labels.unshift(prefixLabel(front.prefix, service.kind));
   if (front.tag !== '') labels.unshift(tagLabelOf(front.tag, service));
   const land = isDubbo ? `dubbo.${domain}` : domain;
   const host = `${labels.join('.')}.${land}`;
@@ -248,8 +249,8 @@ export function guestRank(protocol: string): number {
   return rank === -1 ? 2 : rank;
 }
 
-function prefixLabel(protocol: string, isDubbo: boolean): string {
-  if (protocol === 'https' && !isDubbo) return 'secure';
+function prefixLabel(protocol: string, kind: ServiceKey['kind']): string {
+  if (protocol === 'https' && kind === 'application') return 'secure';
   return isKnownProtocol(protocol) ? protocol : encodeLabel(protocol, { mark: 'p' });
 }
 

@@ -17,7 +17,7 @@ import { guestRank, tagLabel } from './host.ts';
  * - Guests of a host (applications of Dubbo 3, see host.ts) have it only where no other application is before them:
  *   it belongs to those of one kind, and of guests to those of one protocol, whatever their status, since nobody
  *   who calls one protocol is served by another. Precedence decides: own name before alias, then the registry's priority,
- *   then others before guests, then the guests' protocols (`dubbo` before `tri` before others). The losers are withheld.
+ *   then others before guests, then who could be an endpoint before who cannot, then the guests' protocols (`dubbo` before `tri` before others). The losers are withheld.
  * - The protocol is that of the first member with an endpoint, if there is any, so that a
  *   registration that takes no traffic cannot change how the others are spoken to.
  * - If any endpoint has a weight of its own, those without have 100; else none has one. Weights
@@ -153,6 +153,7 @@ function byClaim(a: Member, b: Member): number {
     Number(a.isAlias ?? false) - Number(b.isAlias ?? false) ||
     a.registry.priority - b.registry.priority ||
     Number(a.isGuest ?? false) - Number(b.isGuest ?? false) ||
+    Number(a.port === undefined) - Number(b.port === undefined) ||
     guestRank(a.protocol) - guestRank(b.protocol) ||
     compare(a.protocol, b.protocol)
   );

@@ -101,13 +101,13 @@ export class EndpointTable {
     else this.claimed.delete(key);
   }
 
-  /** Marks the endpoints that are so, for a reason that no node has; a step is a thousand of them. */
+  /** Marks the endpoints that are so, for a reason that no node has; a step is a few of them: the question may cost much. */
   *mark(isWanted: (claim: Claim) => boolean): Iterable<undefined> {
     let passed = 0;
     for (const id of this.endpoints.keys()) {
       const claim = this.current(id);
       if (claim !== undefined && isWanted(claim)) this.marked.add(id);
-      if (++passed % stepNodes === 0) yield undefined;
+      if (++passed % markedStep === 0) yield undefined;
     }
   }
 
@@ -318,6 +318,7 @@ export interface SweptNode {
 
 /** How many are looked at between two steps of a pass over all. */
 const stepNodes = 1_000;
+const markedStep = 16;
 /** Endpoints that left and whose paths are still known. */
 const goneMax = 10_000;
 /** Paths remembered of one endpoint that left. */

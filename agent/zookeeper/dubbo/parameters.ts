@@ -60,7 +60,15 @@ const valueLengthMax = 256;
 /** Parameters of one provider that are not Dubbo's. */
 const customMax = 32;
 
-/** What Dubbo and its kin write themselves; also behind the name of a method and a dot. */
+/** What can stand behind the name of a method and a dot. */
+const methodKeys: ReadonlySet<string> = new Set(
+  (
+    'actives async cache callback callbacks deprecated executes loadbalance merger mock oninvoke onreturn onthrow ' +
+    'retries return sent sticky stub timeout validation'
+  ).split(' '),
+);
+
+/** What Dubbo and its kin write themselves. */
 const dubboKeys: ReadonlySet<string> = new Set(
   (
     'REGISTRY_CLUSTER accepts accesslog actives alive anyhost application async background bean.name bind.ip ' +
@@ -78,6 +86,7 @@ const dubboKeys: ReadonlySet<string> = new Set(
 
 /** A parameter that Dubbo does not know, and that is no secret. */
 function isUnknownToDubbo(key: string): boolean {
-  if (key.length > keyLengthMax || !/^[A-Za-z][\w.-]*$/.test(key)) return false;
-  return !dubboKeys.has(key.slice(key.lastIndexOf('.') + 1)) && !isSecretKey(key);
+  if (key.length > keyLengthMax || !/^(?!default\.)[A-Za-z][\w.-]*$/.test(key)) return false;
+  const dot = key.lastIndexOf('.');
+  return !(dot > 0 && methodKeys.has(key.slice(dot + 1))) && !isSecretKey(key);
 }

@@ -27,6 +27,11 @@ test('keys that name a secret', () => {
     'user',
     'user.name',
     'username',
+    'user.pass',
+    'ak',
+    'my-sk',
+    'signature',
+    'session_cookie',
   ]) {
     assert.ok(isSecretKey(key), key);
   }
@@ -39,6 +44,9 @@ test('keys that name a secret', () => {
     'cluster',
     'oauth2',
     'passed',
+    'bypass',
+    'task',
+    'disk',
   ]) {
     assert.ok(!isSecretKey(key), key);
   }
@@ -53,6 +61,11 @@ test('values that look like a secret', () => {
     'token=abc',
     'Basic dXNlcjpwYXNz',
     'bearer abc',
+    '{"password":"x"}',
+    'ak=1;secretKey=abc',
+    'redis://u:p/w@host',
+    'pass=abc',
+    'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln',
     '-----BEGIN PRIVATE KEY-----',
   ]) {
     assert.ok(isSecretValue(value), value);

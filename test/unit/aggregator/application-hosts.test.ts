@@ -128,3 +128,23 @@ test('explain tells who is withheld since the host belongs to others', () => {
     ['served', 'other-protocol'],
   );
 });
+
+test('who cannot be an endpoint does not decide whose the host is', () => {
+  const tri = ['1', '2', '3'].map((id) => dubboProcess(id, ['tri']));
+  const canary = dubboProcess('4', ['dubbo'], { labels: { 'dubbo.tag': 'gray' } });
+  const found = of(...tri, canary);
+  assert.equal(shown(found['orders.x']), '50051 10.0.1.1 10.0.1.2 10.0.1.3');
+  assert.equal(shown(found['gray--t.orders.x']), '20880 10.0.1.4');
+  assert.equal(shown(of(canary)['orders.x']), '20880', 'unless there is nobody else');
+});
+
+test('a host of a protocol that another application has is its own too', () => {
+  const ports = [
+    { protocol: 'grpc', number: 9090 },
+    { protocol: 'http', number: 8080 },
+  ];
+  const found = of(web('1', { ports }), dubboProcess('2', ['grpc', 'https']));
+  assert.equal(shown(found['grpc.orders.x']), '50051 10.0.0.1');
+  assert.equal(shown(found['https.orders.x']), '443 10.0.1.2');
+  assert.equal(found['secure.orders.x'], undefined);
+});

@@ -190,12 +190,13 @@ export class DubboApplications {
   }
 
   /**
-   * Resolves when everything that could be found out now has been, after `deadlineMs` at the latest, with whether it
-   * has. What the registry says until now counts as it is: nothing is waited for that may yet come or go.
+   * Resolves when everything that could be found out now has been, after `deadlineMs` at the latest, with whether
+   * something is known of every registration. What the registry says until now counts as it is: nothing is waited for
+   * that may yet come or go.
    */
   async settle(deadlineMs: number): Promise<boolean> {
     this.inference.hurry();
-    if (this.isSettled() || this.isStopped) return true;
+    if (this.isSettled() || this.isStopped) return !this.counts.hasUnknown;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -205,7 +206,7 @@ export class DubboApplications {
       const timer = setTimeout(finish, deadlineMs);
       this.waiting.add(finish);
     });
-    return this.isSettled() || this.isStopped;
+    return this.isSettled() && !this.counts.hasUnknown;
   }
 
   /** Why some services are not known although they could be, for the operator; undefined when it is not so. */

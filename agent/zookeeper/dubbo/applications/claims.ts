@@ -6,7 +6,8 @@ import type { Sharing } from '../../sharing.ts';
 import { dubboInstance, protocolsOf, tagKey } from '../dubbo-instance.ts';
 import type { DubboContext, ProviderParts } from '../dubbo-instance.ts';
 import type { DubboService } from './metadata.ts';
-import type { ProcessWord } from './process-leaves.ts';
+import { trafficBy } from './process-leaves.ts';
+import type { ProcessWord, Traffic } from './process-leaves.ts';
 import type { DubboInstanceRecord, ProtocolPort } from './record.ts';
 
 /**
@@ -75,14 +76,28 @@ export function claimsOf(subject: ClaimsSubject, context: ClaimsContext): Claims
 
 /** What goes for the process since it goes for all its services, as far as they are known. */
 function wordOf(services: readonly Claim[]): ProcessWord | undefined {
-  const [first] = services;
-  if (first?.traits === undefined) return undefined;
-  const serving = services.filter(({ instance }) => instance.status === 'UP');
-  const tags = (serving.length > 0 ? serving : services).map(
-    ({ instance }) => instance.labels[tagKey] ?? '',
+  const words = services.flatMap(({ instance, traits }) =>
+    traits === undefined
+      ? []
+      : [{ tag: instance.labels[tagKey] ?? '', traffic: trafficBy(traits), traits }],
   );
-  const [tag = ''] = tags.sort();
-  return { tag, isOut: serving.length === 0, traits: first.traits };
+  return words.reduce<ProcessWord | undefined>(
+    (first, word) => (first === undefined || isBefore(word, first) ? word : first),
+    undefined,
+  );
+}
+
+const trafficOrder: readonly Traffic[] = ['taken', 'weightless', 'disabled'];
+
+/** Who takes traffic goes before who does not, who has no tag before who has. */
+function isBefore(a: ProcessWord, b: ProcessWord): boolean {
+  const order = trafficOrder.indexOf(a.traffic) - trafficOrder.indexOf(b.traffic);
+  return order < 0 || (order === 0 && a.tag < b.tag);
+}
+
+/** The one that takes less traffic. */
+function lesser(a: Traffic = 'taken', b: Traffic = 'taken'): Traffic {
+  return trafficOrder.indexOf(a) > trafficOrder.indexOf(b) ? a : b;
 }
 
 /**
@@ -97,7 +112,7 @@ function applicationClaim(
 ): Claim | DropReason {
   const id = `dubbo-app:${path.split('/').map(escapeIdPart).join('/')}`;
   if (!isIdInBounds(id)) return 'too-long';
-  const isOut = (ofLeaves?.isOut ?? false) || (ofServices?.isOut ?? false);
+  const traffic = lesser(ofLeaves?.traffic, ofServices?.traffic);
   const tag = [ofLeaves?.tag, ofServices?.tag].find((text) => text !== undefined && text !== '');
   const { root = '', parameters } = ofServices?.traits ?? ofLeaves?.traits ?? {};
   const { application } = record;
@@ -109,10 +124,11 @@ function applicationClaim(
     labels: tag === undefined ? sharing.labels(record.labels) : taggedLabels(record, tag, sharing),
     locality: record.locality,
     weight: record.weight,
-    status: isOut ? 'OUT_OF_SERVICE' : 'UP',
+    status: traffic === 'taken' ? 'UP' : 'OUT_OF_SERVICE',
   };
-  const weight = record.weight > 0 ? record.weight : undefined;
-  return { instance, traits: { root, application, weight, isDisabled: isOut, parameters } };
+  const weight = traffic === 'weightless' ? 0 : record.weight > 0 ? record.weight : undefined;
+  const isDisabled = traffic === 'disabled';
+  return { instance, traits: { root, application, weight, isDisabled, parameters } };
 }
 
 function taggedLabels(

@@ -10,6 +10,8 @@ export class ProcessLeaves {
   private readonly graceMs: number;
   private readonly wordChanged: (process: Process) => void;
   private readonly places = new Map<string, Map<string, Place>>();
+  /** By application: how many of its places say something out of the ordinary. Where none does, nothing depends on others. */
+  private readonly oddOnes = new Map<string, number>();
   /** Places that have lost their last leaf, to be forgotten once that has lasted. */
   private empty: Process[] = [];
   private settledAt = -Infinity;
@@ -32,7 +34,7 @@ export class ProcessLeaves {
     const isOther = isFirst && place.traits.parameters !== leaf.traits.parameters;
     if (isFirst) place.traits = leaf.traits;
     this.count(place, leaf, 1);
-    this.settleWord(place, leaf, isOther);
+    this.settleWord(place, leaf, isOther || (isFirst && this.hasOddOnes(leaf.application)));
     return isFirst;
   }
 
@@ -49,6 +51,7 @@ export class ProcessLeaves {
     place.changedAt = now;
     const { application, address, port } = leaf;
     this.empty.push({ application, address, port });
+    if (this.hasOddOnes(application)) this.wordChanged({ application, address, port });
     return true;
   }
 
@@ -80,7 +83,7 @@ export class ProcessLeaves {
     const words = (living.length > 0 ? living : known).sort((a, b) => compareWords(a.word, b.word));
     const [first] = words;
     if (first === undefined) return undefined;
-    return { tag: first.word.slice(1), isOut: first.word.startsWith(out), traits: first.traits };
+    return { tag: first.word.slice(1), traffic: trafficOf(first.word), traits: first.traits };
   }
 
   /** Forgets what has had none for so long that it says nothing. Returns when to do so again. */
@@ -98,6 +101,7 @@ export class ProcessLeaves {
       places.delete(placeKey(address, port));
       if (places.size === 0) this.places.delete(application);
       if (place.word !== plain || place.traits.parameters !== undefined) this.wordChanged(process);
+      if (place.word !== plain) this.countOdd(application, -1);
       return false;
     });
     return nextAt;
@@ -128,8 +132,7 @@ export class ProcessLeaves {
   }
 
   private count(place: Place, { tag, traits }: ProcessLeaf, by: 1 | -1): void {
-    const isOut = traits.isDisabled || (traits.weight ?? 1) <= 0;
-    const word = `${isOut ? out : inService}${tag}`;
+    const word = `${markOf(traits)}${tag}`;
     if (word === plain) {
       place.plainCount += by;
       return;
@@ -138,6 +141,17 @@ export class ProcessLeaves {
     const count = (place.others.get(word) ?? 0) + by;
     if (count > 0) place.others.set(word, count);
     else place.others.delete(word);
+  }
+
+  private hasOddOnes(application: string): boolean {
+    return this.oddOnes.has(application);
+  }
+
+  private countOdd(application: string, by: number): void {
+    if (by === 0) return;
+    const count = (this.oddOnes.get(application) ?? 0) + by;
+    if (count > 0) this.oddOnes.set(application, count);
+    else this.oddOnes.delete(application);
   }
 
   private settleWord(
@@ -149,6 +163,7 @@ export class ProcessLeaves {
       place.plainCount > 0 ? [] : [...(place.others?.keys() ?? [])].sort(compareWords);
     const word = other ?? plain;
     if (word === place.word && !isOther) return;
+    this.countOdd(application, Number(word !== plain) - Number(place.word !== plain));
     place.word = word;
     this.wordChanged({ application, address, port });
   }
@@ -179,8 +194,8 @@ export interface ProcessPorts {
 export interface ProcessWord {
   /** Empty when one of its services that takes traffic has none. */
   readonly tag: string;
-  /** None of its services takes traffic. */
-  readonly isOut: boolean;
+  /** Of the service that takes it before all others. */
+  readonly traffic: Traffic;
   /** Of one of its services. */
   readonly traits: DubboTraits;
 }
@@ -197,10 +212,27 @@ interface Place {
   traits: DubboTraits;
 }
 
-/** A word is one of these and a tag. */
-const inService = '+';
-const out = '-';
-const plain = inService;
+/** Whether traffic is taken, by what was registered. */
+export type Traffic = 'taken' | 'weightless' | 'disabled';
+
+/** A word is one of these, in their order, and a tag. */
+const marks: Readonly<Record<Traffic, string>> = { taken: '+', weightless: '-', disabled: '=' };
+const plain = marks.taken;
+
+/** By what was registered. */
+export function trafficBy({ isDisabled, weight }: DubboTraits): Traffic {
+  if (isDisabled) return 'disabled';
+  return (weight ?? 1) <= 0 ? 'weightless' : 'taken';
+}
+
+function markOf(traits: DubboTraits): string {
+  return marks[trafficBy(traits)];
+}
+
+function trafficOf(word: string): Traffic {
+  if (word.startsWith(marks.taken)) return 'taken';
+  return word.startsWith(marks.weightless) ? 'weightless' : 'disabled';
+}
 
 /** Who takes traffic goes before who does not, who has no tag before who has. */
 function compareWords(a: string, b: string): number {

@@ -12,6 +12,12 @@ export class RegistrationCounts {
   readonly hidden = new Set<Registration>();
   private isTellDue = false;
 
+  /** Whether nothing has ever been known of some of them. */
+  get hasUnknown(): boolean {
+    for (const { resolution } of this.unresolved) if (resolution === undefined) return true;
+    return false;
+  }
+
   /** @param tell told how many there are of each */
   constructor(tell: (unresolved: number, inferred: number) => void) {
     this.tell = tell;

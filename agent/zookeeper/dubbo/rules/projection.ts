@@ -1,4 +1,5 @@
 import type { Instance, InstanceStatus } from '../../../../common/instance.ts';
+import { tagKey } from '../dubbo-instance.ts';
 import type { DubboTraits } from '../traits.ts';
 import type { Configurator, DubboRule } from './rule.ts';
 import { configuratorLevels } from './rule.ts';
@@ -25,7 +26,7 @@ export interface Projection {
 export function concerns(rule: DubboRule, instance: Instance, traits: DubboTraits): boolean {
   return rule.kind === 'configurator'
     ? includes(rule.target, instance, traits)
-    : tagOf(rule, instance, traits) !== undefined;
+    : verdictOf(rule, instance, traits) !== undefined;
 }
 
 /** What the rules, all of which concern the provider, make of it; their order does not matter. */
@@ -35,17 +36,33 @@ export function evaluate(
   traits: DubboTraits,
 ): Projection {
   const sorted = entries.length > 1 ? [...entries].sort(compareEntries) : entries;
-  const tags = sorted.map(({ rule }) => tagOf(rule, instance, traits));
-  const tag = tags.find((name) => name !== undefined);
+  const verdicts = sorted.flatMap(({ rule }) => verdictOf(rule, instance, traits) ?? []);
+  const tag = verdicts.find((verdict) => verdict !== nobody)?.tag;
   const configurators = sorted
     .map(({ rule }) => rule)
     .filter((rule) => rule.kind === 'configurator');
-  return { ...trafficOf(withoutVoid(configurators), instance, traits), tag };
+  const { weight, status } = trafficOf(withoutVoid(configurators), instance, traits);
+  const isForNobody = tag === undefined && verdicts.includes(nobody);
+  return { weight, status: isForNobody ? statusOf(status, true) : status, tag };
 }
 
-function tagOf(rule: DubboRule, instance: Instance, traits: DubboTraits): string | undefined {
+/** It registered with a tag that the router has given to others: whoever asks for that tag is sent to them alone. */
+const nobody = { tag: undefined };
+
+/** What a router makes of the provider: the first tag that it gives it, `nobody`, or nothing. */
+function verdictOf(
+  rule: DubboRule,
+  instance: Instance,
+  traits: DubboTraits,
+): { readonly tag: string } | typeof nobody | undefined {
   if (rule.kind === 'configurator') return undefined;
-  return rule.tags.find(({ target }) => includes(target, instance, traits))?.name;
+  const found = rule.tags.find(({ target }) => includes(target, instance, traits));
+  if (found !== undefined) return { tag: found.name };
+  const own = instance.labels[tagKey];
+  const isTheirs =
+    rule.application === traits.application &&
+    (rule.root === undefined || traits.root === '' || rule.root === traits.root);
+  return isTheirs && rule.tags.some(({ name }) => name === own) ? nobody : undefined;
 }
 
 /** An `empty` rule makes void all others of its level. */

@@ -9,11 +9,30 @@ import { Sharing } from '../../../../../agent/zookeeper/sharing.ts';
 const keys = new ParameterKeys(['application', 'timeout']);
 
 test('what is given is looked at, and what Dubbo does not know', () => {
-  for (const key of ['application', 'timeout', 'env', 'my.zone', 'Color-1', 'owner']) {
+  for (const key of [
+    'application',
+    'timeout',
+    'env',
+    'my.zone',
+    'Color-1',
+    'owner',
+    'app.version',
+    'my.group',
+  ]) {
     assert.equal(keys.has(key), true, key);
     assert.equal(keys.isCustom(key), !['application', 'timeout'].includes(key), key);
   }
-  const others = ['methods', 'pid', 'sayHello.retries', 'password', 'token', '', '1a', 'a b'];
+  const others = [
+    'methods',
+    'pid',
+    'sayHello.retries',
+    'default.x',
+    'password',
+    'token',
+    '',
+    '1a',
+    'a b',
+  ];
   for (const key of [...others, 'x'.repeat(65)]) {
     assert.equal(keys.has(key), false, key);
     assert.equal(keys.has(key), false, `${key} again`);

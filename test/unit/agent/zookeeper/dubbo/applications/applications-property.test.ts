@@ -94,7 +94,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       kind: fc.constant('leaf' as const),
       application,
       address,
-      port: fc.constantFrom(20_880, 20_880, 20_881),
+      port: fc.constantFrom(20_880, 20_881, 20_882),
       tag: fc.constantFrom('', '', 'gray'),
       isDisabled: fc.constantFrom(false, false, true),
     }),
@@ -114,6 +114,12 @@ function put(tree: TreeFake, path: string, data: string): void {
   else tree.create(path, data);
 }
 
+/** Every process speaks at two ports. */
+const endpoints = [
+  { protocol: 'dubbo', port: 20_880 },
+  { protocol: 'tri', port: 20_881 },
+];
+
 /** The services that a revision exports: different for each. */
 function exported(application: string, revision: string): readonly string[] {
   return [`${application}.${revision}`, 'a.A'];
@@ -128,7 +134,7 @@ class Model {
     switch (step.kind) {
       case 'set': {
         const path = `/services/${step.application}/${step.address}`;
-        const text = registration(step);
+        const text = registration({ ...step, endpoints });
         this.records.set(path, text);
         harness.set(path, text);
         return;
@@ -190,7 +196,7 @@ class Model {
   private leavesOf({ application, address }: DubboInstanceRecord): readonly ProcessLeaf[] {
     return [...this.leaves.values()].filter(
       (leaf) =>
-        leaf.application === application && leaf.address === address && leaf.port === 20_880,
+        leaf.application === application && leaf.address === address && leaf.port !== 20_882,
     );
   }
 
@@ -201,7 +207,7 @@ class Model {
     const isOut = leaves.every(({ traits }) => traits.isDisabled);
     const counting = leaves.filter(({ traits }) => isOut || !traits.isDisabled);
     const tag = counting.every((leaf) => leaf.tag !== '') ? 'gray' : '';
-    return { tag, isOut, traits: first.traits };
+    return { tag, traffic: isOut ? 'disabled' : 'taken', traits: first.traits };
   }
 
   private resolutions(text: string, tree: TreeFake): readonly Resolution[] {

@@ -421,3 +421,18 @@ test('a defect ends everything and is thrown', async () => {
   const running = harness.applications.run(new AbortController().signal);
   await assert.rejects(running, /defect/);
 });
+
+test('it is told whether something is known of every registration', async () => {
+  await using harness = new Harness().start();
+  harness.set(path, registration({ storage: 'remote' }));
+  assert.equal(await harness.applications.settle(5000), false, 'its metadata are not there yet');
+  harness.tree.create(metadata, metadataInfo('orders', 'r1', ['a.A']));
+  await eventually(() => assert.deepEqual(harness.ids(), [id('a.A')]));
+  harness.set(path, registration({ storage: 'remote', revision: 'r2' }));
+  await eventually(() => assert.deepEqual(harness.counts, [1, 0]));
+  assert.equal(
+    await harness.applications.settle(5000),
+    true,
+    'what its last revision had is known',
+  );
+});

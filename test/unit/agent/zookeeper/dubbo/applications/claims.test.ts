@@ -282,13 +282,24 @@ test('what goes for all services of a process goes for its application', () => {
   assert.equal(of(services({ disabled: 'true' }, { weight: '0' })), 'OUT_OF_SERVICE');
   assert.equal(of(services({ disabled: 'true' }, {})), '');
   const { traits } = leafOf();
-  assert.equal(of(noServices, { tag: 'gray', isOut: false, traits }), 'gray');
-  assert.equal(of(noServices, { tag: '', isOut: true, traits }), 'OUT_OF_SERVICE');
+  assert.equal(of(noServices, { tag: 'gray', traffic: 'taken', traits }), 'gray');
+  assert.equal(of(noServices, { tag: '', traffic: 'disabled', traits }), 'OUT_OF_SERVICE');
   assert.equal(
-    of(services({ 'dubbo.tag': 'gray' }), { tag: '', isOut: false, traits }),
+    of(services({ 'dubbo.tag': 'gray' }), { tag: '', traffic: 'taken', traits }),
     'gray',
     'a simplified leaf does not say it',
   );
+});
+
+test('why its services take no traffic is known of an application: a rule may give them weight', () => {
+  const traitsOf = (...params: readonly Readonly<Record<string, string>>[]): string => {
+    const claim = applicationClaim(registration({}), services(...params));
+    return `${claim?.traits?.weight ?? 'none'} ${claim?.traits?.isDisabled === true}`;
+  };
+  assert.equal(traitsOf({}), 'none false');
+  assert.equal(traitsOf({ weight: '0' }, { weight: '-1' }), '0 false');
+  assert.equal(traitsOf({ weight: '0' }, { disabled: 'true' }), '0 false');
+  assert.equal(traitsOf({ disabled: 'true' }), 'none true');
 });
 
 test('rules for all services of an application find its endpoint', () => {

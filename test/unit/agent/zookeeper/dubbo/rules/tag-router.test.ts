@@ -139,3 +139,16 @@ test('a tag that could not be a label is not taken', () => {
     });
   }
 });
+
+test('who registered with a tag that the router gives to others is called by nobody', () => {
+  const router = tags('[{name: gray, addresses: [192.0.2.11]}, {name: old, addresses: []}]');
+  const labelled = (tag: string, words: object = {}): string =>
+    outcome(provider({ labels: { 'dubbo.tag': tag }, ...words }), router);
+  const elsewhere = { address: '192.0.2.12' };
+  assert.equal(labelled('gray'), '0 UP gray');
+  assert.equal(labelled('gray', elsewhere), '0 OUT_OF_SERVICE gray');
+  assert.equal(labelled('blue', elsewhere), '0 UP blue', 'the router says nothing of blue');
+  assert.equal(labelled('old', elsewhere), '0 UP old', 'nor of a tag without addresses');
+  assert.equal(labelled('gray', { ...elsewhere, application: 'billing' }), '0 UP gray');
+  assert.equal(outcome(provider(elsewhere), router), '0 UP');
+});
