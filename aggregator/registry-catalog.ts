@@ -12,7 +12,7 @@ import type { InstanceMaps } from './difference.ts';
 import { GuardOutlet } from './guard-outlet.ts';
 import type { RegistryListener, SavedRegistry } from './registry-types.ts';
 import type { InstanceSource } from './service-index.ts';
-import { createVoice, doubtOf, isHealthy, speakers, suspicionOf } from './voice.ts';
+import { createVoice, doubtOf, isHealthy, isPartial, speakers, suspicionOf } from './voice.ts';
 import type { Voice } from './voice.ts';
 
 /** An agent that is away and superseded for so long is forgotten. */
@@ -274,11 +274,6 @@ export class RegistryCatalog implements InstanceSource {
     return result;
   }
 
-  /** Whether what it said is in force. */
-  private speaks(voice: Voice): boolean {
-    return this.inForce.includes(voice.instances);
-  }
-
   /** Puts in force what the voices say, of which one may have said something new. */
   private async transit(step: {
     readonly isGuarded: boolean;
@@ -290,7 +285,8 @@ export class RegistryCatalog implements InstanceSource {
     };
   }): Promise<void> {
     const { next, receipt } = step;
-    const target = speakers(this.voices.values(), next?.voice).map((voice) =>
+    const speaking = speakers(this.voices.values(), next?.voice);
+    const target = speaking.map((voice) =>
       voice === next?.voice ? next.instances : voice.instances,
     );
     const touched = new Set<string>();
@@ -298,10 +294,12 @@ export class RegistryCatalog implements InstanceSource {
     const pause = new Pause();
     const difference = new Difference({ before: this.inForce, after: target }, this.held);
     await difference.compute(step.isGuarded, pause);
-    const census = this.listener.census(this.id);
-    const doubt = doubtOf([...this.voices.values()].filter((voice) => this.speaks(voice)));
-    const suspicion = suspicionOf(next?.voice);
-    await difference.guard(this.guard, { census, doubt, suspicion }, pause);
+    const doubt = doubtOf(
+      this.voices.values().filter(({ instances }) => this.inForce.includes(instances)),
+    );
+    const suspicion = suspicionOf(speaking);
+    const beliefs = { census: this.listener.census(this.id), doubt, suspicion };
+    await difference.guard(this.guard, beliefs, pause);
     this.touched = undefined;
     if (next !== undefined) {
       if (next.voice.stream !== undefined && next.voice.stream !== next.stream) {
@@ -347,10 +345,12 @@ export class RegistryCatalog implements InstanceSource {
   }
 
   private supersede(): void {
-    const isSpokenFor = this.isLive;
+    const { isLive } = this;
+    const isSpokenFor = isLive || this.voices.values().some(isPartial);
     for (const [agentId, voice] of this.voices) {
-      if (isHealthy(voice)) voice.isSuperseded = false;
-      else if (isSpokenFor && voice.hasSnapshot) voice.isSuperseded = true;
+      const isOut = isLive || (isSpokenFor && voice.stream === undefined);
+      if (isHealthy(voice) || (!isLive && isPartial(voice))) voice.isSuperseded = false;
+      else if (voice.hasSnapshot && isOut) voice.isSuperseded = true;
       if (agentId === '' && isSpokenFor) this.voices.delete(agentId);
     }
   }

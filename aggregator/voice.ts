@@ -64,23 +64,31 @@ export function doubtOf(inForce: Iterable<Voice>): string | undefined {
   return undefined;
 }
 
+/** Whether it is connected, and tells what it sees of a registry that it does not see wholly. */
+export function isPartial({ stream, hasSnapshot, health }: Voice): boolean {
+  return stream !== undefined && hasSnapshot && health?.state === 'suspect';
+}
+
 /**
- * Why what is missing in the snapshot that this agent delivers is no loss: it says that parts of its registry cannot be
- * read, and after a restart it does not know what they held.
+ * Why what these do not say is no loss: one of them says that parts of its registry cannot be read, and after a
+ * restart it does not know what they held.
  */
-export function suspicionOf(delivering: Voice | undefined): string | undefined {
-  if (delivering?.health?.state !== 'suspect') return undefined;
-  const { identity, health } = delivering;
+export function suspicionOf(speaking: readonly Voice[]): string | undefined {
+  const suspect = speaking.find(({ health }) => health?.state === 'suspect');
+  if (suspect?.health === undefined) return undefined;
+  const { identity, health } = suspect;
   return `agent ${identity.agentId} does not see the whole registry: ${health.reason}`;
 }
 
 /**
- * Whose word counts: the healthy ones' if there are any, else that of all that were not superseded, among those
- * that have delivered a snapshot or (`delivering`) are about to.
+ * Whose word counts: the healthy ones' if there are any, else that of those who see a part, else that of all that were
+ * not superseded, among those that have delivered a snapshot or (`delivering`) are about to.
  */
 export function speakers(voices: Iterable<Voice>, delivering?: Voice): readonly Voice[] {
   const complete = [...voices].filter((voice) => voice.hasSnapshot || voice === delivering);
   const healthy = complete.filter(isHealthy);
-  const chosen = healthy.length > 0 ? healthy : complete.filter((voice) => !voice.isSuperseded);
-  return chosen.sort((a, b) => (a.identity.agentId < b.identity.agentId ? -1 : 1));
+  const partial = complete.filter((voice) => isPartial({ ...voice, hasSnapshot: true }));
+  const others = partial.length > 0 ? partial : complete.filter((voice) => !voice.isSuperseded);
+  const chosen = healthy.length > 0 ? healthy : others;
+  return [...chosen].sort((a, b) => (a.identity.agentId < b.identity.agentId ? -1 : 1));
 }

@@ -78,8 +78,9 @@ function hasInstance<T extends Voucher>(voucher: T | undefined): voucher is T & 
   return voucher?.instance !== undefined;
 }
 
-function newestOf(vouchers: readonly Voucher[]): Voucher | undefined {
-  let newest: Voucher | undefined;
+/** The one that describes the endpoint, see `describe`. */
+export function newestOf<T extends Voucher>(vouchers: readonly T[]): T | undefined {
+  let newest: T | undefined;
   for (const voucher of vouchers) {
     if (newest === undefined || isNewer(voucher, newest)) newest = voucher;
   }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Instance } from '../../common/instance.ts';
 import type { DubboTraits } from './dubbo/traits.ts';
-import { claimedOrder, claimOf, describe } from './description.ts';
+import { claimedOrder, claimOf, describe, newestOf } from './description.ts';
 import type { Claim, Voucher } from './description.ts';
 import type { Fact, IgnoredKind, NodeReading, Reading } from './reading.ts';
 import { readingOf } from './reading.ts';
@@ -184,7 +184,8 @@ export class EndpointTable {
     const [first] = endpoint.nodes;
     if (first === undefined) return;
     endpoint.left = nothing;
-    if (endpoint.nodes.length === 1) this.endpoints.set(id, first);
+    const isPlain = endpoint.nodes.length === 1 && endpoint.description === first;
+    if (isPlain) this.endpoints.set(id, first);
   }
 
   /** See Voucher: what comes in one sweep comes in no order. */
@@ -258,7 +259,7 @@ export class EndpointTable {
     const endpoint = this.grown(id, known);
     endpoint.nodes = endpoint.nodes.filter((other) => other !== earlier);
     endpoint.nodes.push(node);
-    endpoint.description = describe(endpoint.nodes);
+    endpoint.describe();
     this.gone.delete(id);
   }
 
@@ -267,7 +268,7 @@ export class EndpointTable {
     if (known === undefined) return;
     const endpoint = this.grown(id, known);
     endpoint.nodes = endpoint.nodes.filter((other) => other !== node);
-    endpoint.description = describe(endpoint.nodes);
+    endpoint.describe();
     if (path !== undefined) endpoint.left = [...endpoint.left.slice(-(leftPathsMax - 1)), path];
     this.marked.add(id);
     if (endpoint.nodes.length > 0) return;
@@ -339,13 +340,30 @@ interface Node extends SweptNode, Voucher {
 /** An endpoint with several nodes, or with a past. */
 class Endpoint {
   nodes: Node[];
+  /** As the newest node has it. */
   description: Claim | undefined;
   /** Paths of nodes that left since the endpoint was last settled. */
   left: readonly string[] = nothing;
+  private speaker: Node | undefined;
+  private hasRegistration = false;
 
   constructor(node: Node) {
     this.nodes = [node];
+    this.describe();
+  }
+
+  /**
+   * Brings the description up to date. What a registration has said of the process of a leaf that has no time goes on
+   * for that leaf when the registration goes first: the process is stopping, and was what it was to the end.
+   */
+  describe(): void {
+    const speaker = newestOf(this.nodes);
+    const hasRegistration = this.nodes.some(({ order }) => order === claimedOrder);
+    const isSameLeaf = speaker !== undefined && speaker === this.speaker && speaker.order === 0;
+    if (isSameLeaf && this.hasRegistration && !hasRegistration) return;
     this.description = describe(this.nodes);
+    this.speaker = speaker;
+    this.hasRegistration = hasRegistration;
   }
 }
 

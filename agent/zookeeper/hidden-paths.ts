@@ -22,13 +22,9 @@ export class HiddenPaths {
     this.paths.set(path, true);
   }
 
-  /** The node has been read after all: neither it nor what is above it counts as hidden now. */
+  /** The node has been read after all. That says nothing of a directory above it: its other children may be hidden still. */
   delete(path: string): void {
-    if (this.paths.size === 0) return;
-    for (let at = path; ; at = parentPath(at)) {
-      this.paths.delete(at);
-      if (at === '/') return;
-    }
+    this.paths.delete(path);
   }
 
   /** A snapshot has come: what was not reported since the one before can be read again. */

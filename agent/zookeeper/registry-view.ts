@@ -7,7 +7,7 @@ import { Emission } from './emission.ts';
 import type { EndpointTable } from './endpoints.ts';
 import { HiddenPaths } from './hidden-paths.ts';
 import type { Mailbox } from './mailbox.ts';
-import { beginsSnapshot } from './client/tree.ts';
+import { beginsSnapshot, saidForNext } from './client/tree.ts';
 import type { TreeEvent, TreePart } from './client/tree.ts';
 import { Understanding } from './understanding.ts';
 import type { UnderstandingParts } from './understanding.ts';
@@ -69,9 +69,8 @@ export class RegistryView {
     if (this.isClosed) return;
     this.parts.doubts.heard(event, performance.now());
     if (this.isBusy) {
-      // Behind a newer snapshot only what cannot be read still says something.
-      if (beginsSnapshot(event))
-        this.backlog = this.backlog.filter(({ kind }) => kind === 'unreadable');
+      // Behind a newer snapshot only what was said for it still counts: what cannot be read.
+      if (beginsSnapshot(event)) this.backlog = saidForNext(this.backlog);
       this.backlog.push(event);
       return;
     }
@@ -226,7 +225,7 @@ export class RegistryView {
     await this.compare(event.nodes, pause);
     const nodes = (this.partNodes ?? 0) + event.nodes.size;
     this.partNodes = undefined;
-    const isSettled = this.isHeard || (await this.parts.applications.settle(firstAnswersMs));
+    if (!this.isHeard) await this.parts.applications.settle(firstAnswersMs);
     if (this.isClosed) return;
     if (!this.isHeard && this.isRootHidden()) {
       this.putHidden();
@@ -248,8 +247,7 @@ export class RegistryView {
     this.isCurrent = true;
     this.observedAt = Infinity;
     const instances = await this.instances(pause);
-    const late = isSettled ? undefined : 'zookeeper: not all metadata have been read yet';
-    const unread = this.hiddenReason() ?? late;
+    const unread = this.hiddenReason();
     this.parts.mailbox.putSnapshot(instances, event.observedAt, { doubt: this.doubt(), unread });
     this.putHidden();
   }

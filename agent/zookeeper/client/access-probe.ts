@@ -14,10 +14,11 @@ export class AccessProbe {
     this.pauseMs = pauseMs;
   }
 
-  /** All of them, as a whole reading has found them. */
-  replace(directories: Set<string>): void {
+  /** All of them, as a whole reading has found them just now. */
+  replace(directories: Set<string>, now: number): void {
     this.directories = directories;
     this.round = undefined;
+    this.startedAt = now;
   }
 
   add(directory: string): void {

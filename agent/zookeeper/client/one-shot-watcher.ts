@@ -249,7 +249,13 @@ export class OneShotWatcher implements WatchLife {
     this.guarded(() => {
       if (error === errorCodes.ok || error === errorCodes.noNode) {
         this.answered += 1;
-        this.unreadable.delete(path);
+        if (this.unreadable.delete(path) && this.unread === undefined) {
+          // What happened below it meanwhile is only known from a whole reading.
+          const { server } = this.context.candidate;
+          this.fail(new TransientError(`zookeeper ${server}: what was hidden can be read again`));
+          finish();
+          return;
+        }
         if (error === errorCodes.ok) onFound();
         else this.awaitCreation(path, finish);
         return;

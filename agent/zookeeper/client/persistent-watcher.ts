@@ -25,8 +25,12 @@ import {
 
 const batchesInFlightMax = 4;
 const readsInFlightMax = 256;
-/** Directories looked at in one request. */
+/** Directories looked at in one request: at first, and at most. */
+const probedPathsMin = 10;
 const probedPathsMax = 100;
+/** What such a request may be answered with, bytes; and a directory with more data of its own is not looked at again. */
+const probedBytes = 64 * 1024;
+const probedBytesMax = 4 * 1024;
 
 /**
  * The view of a server >= 3.6: one persistent recursive watch a root, then a walk.
@@ -63,6 +67,7 @@ export class PersistentWatcher implements WatchLife {
   private readonly probe: AccessProbe;
   private probeTimer: NodeJS.Timeout | undefined;
   private isProbing = false;
+  private probedPaths = probedPathsMin;
 
   constructor(context: LifeContext) {
     this.context = context;
@@ -227,7 +232,7 @@ export class PersistentWatcher implements WatchLife {
       return;
     }
     this.isCurrent = true;
-    this.probe.replace(walk.directories);
+    this.probe.replace(walk.directories, performance.now());
     this.probeTimer ??= setInterval(() => {
       this.probeAccess();
     }, context.timing.probeIntervalMs);
@@ -336,16 +341,22 @@ export class PersistentWatcher implements WatchLife {
   /** Looks whether some of what could be listed still may be; anything else means a new walk. */
   private probeAccess(): void {
     if (!this.isCurrent || this.walk !== undefined || this.isProbing) return;
-    const asked = this.probe.next(probedPathsMax, performance.now());
+    const asked = this.probe.next(this.probedPaths, performance.now());
     if (asked.length === 0) return;
     this.isProbing = true;
     const batch = asked.map((path): WalkRead => ({ kind: 'data', path }));
     this.multiRead(batch, (body) => {
       this.isProbing = false;
+      const bytes = Math.max(1, body.remaining);
       const results = decodeMultiRead(body, batch.length);
       const errors = asked.map((_, index) => results[index]?.error ?? errorCodes.ok);
+      this.probedPaths = Math.min(
+        probedPathsMax,
+        Math.ceil((this.probedPaths * probedBytes) / bytes),
+      );
       asked.forEach((path, index) => {
-        if (errors[index] === errorCodes.noNode) this.probe.delete(path);
+        const isLarge = (results[index]?.data?.length ?? 0) > probedBytesMax;
+        if (isLarge || errors[index] === errorCodes.noNode) this.probe.delete(path);
       });
       const isHidden = errors.some(
         (error) => error !== errorCodes.ok && error !== errorCodes.noNode,

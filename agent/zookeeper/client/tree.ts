@@ -75,6 +75,12 @@ export function beginsSnapshot(event: TreeEvent): boolean {
   return event.kind === 'part' ? event.isFirst : event.kind === 'snapshot' && !event.hasParts;
 }
 
+/** Of events that wait, what was said after the last reading for the next one: which paths cannot be read. */
+export function saidForNext(events: readonly TreeEvent[]): TreeEvent[] {
+  const last = events.findLastIndex(({ kind }) => kind === 'part' || kind === 'snapshot');
+  return events.slice(last + 1).filter(({ kind }) => kind === 'unreadable');
+}
+
 /** A driver. Constructors do not connect; `watch` does, and ends when the signal aborts. */
 export interface TreeWatcher {
   /**

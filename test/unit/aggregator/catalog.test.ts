@@ -311,6 +311,45 @@ test('what an agent cannot see after it has restarted is held until it sees ever
   assert.deepEqual(followed.ids(), ['a-1', 'a-2', 'b-1']);
 });
 
+test('an agent that sees a part of a registry speaks for it, also to an aggregator that has restarted', async () => {
+  const followed = new Followed(strict);
+  const saved = { id: main, kind: 'zookeeper', network: '', defaultLocality: '' } as const;
+  const known = new Map([...instances('a', 4), ...instances('b', 4)]);
+  await followed.catalog.load({ ...saved, ageMs: undefined, instances: known }, 0);
+  assert.equal(followed.ids().length, 8);
+  const contribution = followed.catalog.open(agent({ kind: 'zookeeper' }));
+  contribution.health({ ...health('suspect'), reason: 'no permission to read /b' });
+  await contribution.replace(new Map([...instances('a', 4), ...instances('b', 1)]), receipt);
+  await followed.settled();
+  assert.deepEqual([followed.ids().length, followed.registry.guard.heldCount], [8, 3]);
+  contribution.apply([removal('a-1'), removal('a-2')], receipt);
+  assert.equal(followed.ids().length, 6, 'what it sees counts');
+  contribution.close('gone');
+  await followed.settled();
+  assert.equal(followed.ids().length, 6, 'and nobody from before says otherwise');
+  assert.equal(followed.registry.release(), 3);
+  await followed.settled();
+  await eventually(() => assert.deepEqual(followed.ids(), ['a-3', 'a-4', 'b-1']));
+});
+
+test('who took over from an agent that is gone is believed although it sees a part only', async () => {
+  const followed = new Followed(strict);
+  const first = followed.catalog.open(agent({ kind: 'zookeeper', agentId: 'agent-a' }));
+  first.health(health('live'));
+  await first.replace(instances('a', 6), receipt);
+  first.close('gone');
+  const second = followed.catalog.open(agent({ kind: 'zookeeper', agentId: 'agent-b' }));
+  second.health(health('suspect'));
+  await second.replace(instances('a', 5), receipt);
+  await followed.settled();
+  assert.deepEqual([followed.ids().length, followed.registry.guard.heldCount], [6, 1]);
+  second.apply([removal('a-1')], receipt);
+  assert.equal(followed.ids().length, 5);
+  second.health(health('live'));
+  await followed.settled();
+  assert.equal(followed.registry.guard.heldCount, 1);
+});
+
 test('instances that all are down in a new epoch are held as they were', async () => {
   const followed = new Followed(strict);
   await followed.catalog.open(agent()).replace(instances('a', 10), receipt);

@@ -196,7 +196,13 @@ export class DubboApplications {
    */
   async settle(deadlineMs: number): Promise<boolean> {
     this.inference.hurry();
-    if (this.isSettled() || this.isStopped) return !this.counts.hasUnknown;
+    if (!this.isSettled() && !this.isStopped) await this.settled(deadlineMs);
+    const isKnown = this.isSettled() && !this.counts.hasUnknown;
+    if (!isKnown) this.counts.late(performance.now());
+    return isKnown;
+  }
+
+  private async settled(deadlineMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -206,14 +212,11 @@ export class DubboApplications {
       const timer = setTimeout(finish, deadlineMs);
       this.waiting.add(finish);
     });
-    return this.isSettled() && !this.counts.hasUnknown;
   }
 
   /** Why some services are not known although they could be, for the operator; undefined when it is not so. */
   get hiddenReason(): string | undefined {
-    const [first] = this.counts.hidden;
-    if (first === undefined) return undefined;
-    return `zookeeper: no permission to read the metadata of ${first.record.application}`;
+    return this.counts.reasonAt(performance.now());
   }
 
   /** Finds out what is to be found out until the signal aborts. Rejects on a defect. */

@@ -3,14 +3,18 @@ import type { Registration } from './registration.ts';
 /** Whether the services of a registration's present revision are known. */
 export type RegistrationState = 'resolved' | 'unresolved' | 'inferred';
 
+/** For so long metadata may be written late; milliseconds. */
+const lateMs = 120_000;
+
 /** Counts registrations whose services are not known exactly, and tells of changes once in a turn of the event loop. */
 export class RegistrationCounts {
   private readonly tell: (unresolved: number, inferred: number) => void;
   private readonly unresolved = new Set<Registration>();
   private readonly inferred = new Set<Registration>();
   /** Those of which nothing has ever been known although their metadata may be there. */
-  readonly hidden = new Set<Registration>();
+  private readonly hidden = new Set<Registration>();
   private isTellDue = false;
+  private lateUntil = -Infinity;
 
   /** Whether nothing has ever been known of some of them. */
   get hasUnknown(): boolean {
@@ -21,6 +25,21 @@ export class RegistrationCounts {
   /** @param tell told how many there are of each */
   constructor(tell: (unresolved: number, inferred: number) => void) {
     this.tell = tell;
+  }
+
+  /** It is too late to wait for all that is unknown: for a while it is said that it is. */
+  late(now: number): void {
+    this.lateUntil = now + lateMs;
+  }
+
+  /** Why something is not known that may be there, for the operator; undefined when it is not so. */
+  reasonAt(now: number): string | undefined {
+    const [first] = this.hidden;
+    if (first !== undefined) {
+      return `zookeeper: no permission to read the metadata of ${first.record.application}`;
+    }
+    const isLate = now < this.lateUntil && this.hasUnknown;
+    return isLate ? 'zookeeper: not all metadata have been read yet' : undefined;
   }
 
   /** The registration is so now; one that is gone is `resolved`. */

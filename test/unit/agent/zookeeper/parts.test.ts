@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { TreeDriver, tuningFor } from '../../../../agent/zookeeper/client/driver.ts';
-import { plainAccess } from '../../../../agent/zookeeper/client/tree.ts';
+import { plainAccess, saidForNext } from '../../../../agent/zookeeper/client/tree.ts';
 import type { TreeEvent } from '../../../../agent/zookeeper/client/tree.ts';
 import { createTreeSource } from '../../../../agent/zookeeper/source.ts';
 import {
@@ -92,6 +92,16 @@ test('a snapshot in parts that comes while another is worked off replaces it', a
   tree.emit(part(false, 5));
   tree.emit(last(6));
   await eventually(() => assert.deepEqual(known(), [5, 6]));
+});
+
+test('of what waits, only what was said for the next snapshot counts for it', () => {
+  const hidden = (at: string): TreeEvent => ({ kind: 'unreadable', path: at, reason: 'no' });
+  assert.deepEqual(saidForNext([hidden('/a'), removed(1), hidden('/b')]), [
+    hidden('/a'),
+    hidden('/b'),
+  ]);
+  assert.deepEqual(saidForNext([hidden('/a'), last(1), hidden('/b')]), [hidden('/b')]);
+  assert.deepEqual(saidForNext([hidden('/a'), part(true, 1)]), []);
 });
 
 test('a driver hands on a large tree in parts, and what goes meanwhile', async (context) => {

@@ -5,7 +5,8 @@ import { AccessProbe } from '../../../../../agent/zookeeper/client/access-probe.
 test('all have their turn, none more often than allowed', () => {
   const probe = new AccessProbe(1000);
   assert.deepEqual(probe.next(2, 0), []);
-  probe.replace(new Set(['/a', '/b', '/c']));
+  probe.replace(new Set(['/a', '/b', '/c']), 4000);
+  assert.deepEqual(probe.next(2, 4999), [], 'they have just been read');
   assert.deepEqual(probe.next(2, 5000), ['/a', '/b']);
   assert.deepEqual(probe.next(2, 5001), ['/c']);
   assert.deepEqual(probe.next(2, 5999), []);
@@ -17,11 +18,11 @@ test('all have their turn, none more often than allowed', () => {
 
 test('what comes and goes in a round is in it or not', () => {
   const probe = new AccessProbe(1000);
-  probe.replace(new Set(['/a', '/b', '/c']));
+  probe.replace(new Set(['/a', '/b', '/c']), 0);
   assert.deepEqual(probe.next(1, 1000), ['/a']);
   probe.delete('/b');
   probe.add('/d');
   assert.deepEqual(probe.next(9, 1001), ['/c', '/d']);
-  probe.replace(new Set(['/e']));
+  probe.replace(new Set(['/e']), 1000);
   assert.deepEqual(probe.next(9, 2000), ['/e']);
 });

@@ -426,10 +426,14 @@ test('it is told whether something is known of every registration', async () => 
   await using harness = new Harness().start();
   harness.set(path, registration({ storage: 'remote' }));
   assert.equal(await harness.applications.settle(5000), false, 'its metadata are not there yet');
+  const { hiddenReason } = harness.applications;
+  assert.equal(hiddenReason, 'zookeeper: not all metadata have been read yet');
   harness.tree.create(metadata, metadataInfo('orders', 'r1', ['a.A']));
   await eventually(() => assert.deepEqual(harness.ids(), [id('a.A')]));
+  assert.equal(harness.applications.hiddenReason, undefined);
   harness.set(path, registration({ storage: 'remote', revision: 'r2' }));
   await eventually(() => assert.deepEqual(harness.counts, [1, 0]));
+  assert.equal(harness.applications.hiddenReason, undefined);
   assert.equal(
     await harness.applications.settle(5000),
     true,
