@@ -6,7 +6,7 @@ import { parentPath } from './client/paths.ts';
  * path is missing from a snapshot without having gone.
  */
 export class HiddenPaths {
-  /** By path: whether it was reported since the last snapshot. */
+  /** By path: whether it was reported for the snapshot that comes next, just before it. */
   private readonly paths = new Map<string, boolean>();
 
   get size(): number {
@@ -25,6 +25,11 @@ export class HiddenPaths {
   /** The node has been read after all. That says nothing of a directory above it: its other children may be hidden still. */
   delete(path: string): void {
     this.paths.delete(path);
+  }
+
+  /** Something else was said: what was reported before was not reported for the snapshot that comes next. */
+  age(): void {
+    for (const path of this.paths.keys()) this.paths.set(path, false);
   }
 
   /** A snapshot has come: what was not reported since the one before can be read again. */

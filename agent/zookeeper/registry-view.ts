@@ -120,6 +120,7 @@ export class RegistryView {
   }
 
   private apply(event: TreeEvent): void {
+    if (event.kind !== 'unreadable' && event.kind !== 'snapshot') this.hidden.age();
     switch (event.kind) {
       case 'part':
         if (event.nodes.size > slicedMin) void this.workOff([event]);
@@ -280,6 +281,7 @@ export class RegistryView {
   }
 
   private beginSnapshot(): void {
+    this.hidden.age();
     this.table.beginSweep();
     this.partNodes = 0;
   }

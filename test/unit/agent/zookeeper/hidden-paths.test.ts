@@ -23,6 +23,17 @@ test('a path stays hidden over the snapshot that it was reported for, and no lon
   assert.equal(hidden.covers('/b'), true);
 });
 
+test('what was reported before something else was said is not reported for the next snapshot', () => {
+  const hidden = new HiddenPaths();
+  hidden.add('/a');
+  hidden.age();
+  hidden.add('/b');
+  assert.equal(hidden.covers('/a'), true, 'until it comes');
+  hidden.renew();
+  assert.equal(hidden.covers('/a'), false);
+  assert.equal(hidden.covers('/b'), true);
+});
+
 test('a node that has been read says nothing of what is above it', () => {
   const hidden = new HiddenPaths();
   hidden.add('/a');

@@ -276,6 +276,22 @@ test('a hidden interface keeps the others from nothing', async (context) => {
   assert.equal(snapshot.unread, last.reason);
 });
 
+test('what is found hidden between snapshots is seen with the next one that shows it', async (context) => {
+  const { tree, followed } = await follow(context, (fake) => {
+    fake.create(path);
+    fake.create(providerPath({}, '192.0.2.7'));
+  });
+  const directory = path.slice(0, path.lastIndexOf('/'));
+  tree.emit({ kind: 'unreadable', path: directory, reason: 'no permission' });
+  tree.lose();
+  tree.remove(path);
+  tree.resync();
+  await eventually(() => assert.equal(followed.view.size, 1));
+  tree.confirm();
+  await turn();
+  assert.equal(followed.events.at(-1)?.kind, 'changes');
+});
+
 test('metadata that may not be read are a matter of health', async (context) => {
   const { tree, followed } = await follow(context, (fake) => {
     fake.create(path);
