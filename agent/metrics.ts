@@ -164,6 +164,11 @@ function connectionFiguresOf(factory: MetricFactory) {
       'Answers of ZooKeeper with a code that no released server is known to use.',
       ['registry'],
     ),
+    unseenChanges: factory.counter(
+      'registry_unseen_changes_total',
+      'Whole readings because ZooKeeper sent no event of a change: nodes that the agent may not read.',
+      ['registry'],
+    ),
   };
 }
 
@@ -273,6 +278,7 @@ function registryReport(figures: RegistryFigures, registry: RegistryId): Registr
       figures.resyncs.observe({ registry }, elapsedMs / 1000);
     },
     unknownError: () => figures.unknownErrors.inc({ registry }),
+    unseenChange: () => figures.unseenChanges.inc({ registry }),
     hiddenDelay: (ms) => figures.hiddenDelay.set({ registry }, ms / 1000),
     expiredButListed: (count) => figures.expired.set({ registry }, count),
     dubboRegistrations: (unresolved, inferred) => {

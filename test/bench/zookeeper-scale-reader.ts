@@ -114,6 +114,7 @@ function oneShotTree(): TreeWatcher {
         report: {
           resynced: () => undefined,
           unknownError: () => undefined,
+          unseenChange: () => undefined,
           zxidSeen: () => undefined,
         },
         timing: timingFor(sessionTimeoutMs),

@@ -85,7 +85,7 @@ for (const [version, set] of [
       await fill(address);
       const { timing } = tuningFor(3_000);
       await using seen = watch(address, plainAccess, {
-        timing: { ...timing, recheckIntervalMs: 200, probeIntervalMs: 50 },
+        timing: { ...timing, recheckIntervalMs: 200, auditIntervalMs: 50 },
       });
       const all = { '/dubbo/i/providers/p': null, '/services/s/i': 'one' };
       await seen.sees(all);
@@ -104,6 +104,48 @@ for (const [version, set] of [
       const q = version === '3.5.10' ? { '/dubbo/i/providers/q': null } : {};
       await seen.sees({ ...all, ...q });
       assert.equal(seen.count('lost'), version === '3.5.10' ? 1 : 0);
+    },
+  );
+}
+
+for (const [version, set] of [
+  ['3.9.5', 'every'],
+  ['3.8.4', 'ci'],
+  ['3.6.4', 'ci'],
+  ['3.5.10', 'ci'],
+] as const) {
+  void test(
+    `nodes that only others may read come and go on ZooKeeper ${version}`,
+    { ...requireRigs(set), timeout: 120_000 },
+    async () => {
+      await using rig = await startZooKeeper({ version });
+      const { connectString: address } = rig;
+      await fill(address);
+      const { timing } = tuningFor(3_000);
+      await using seen = watch(address, plainAccess, {
+        timing: { ...timing, recheckIntervalMs: 200, auditIntervalMs: 50 },
+      });
+      const all = { '/dubbo/i/providers/p': null, '/services/s/i': 'one' };
+      await seen.sees(all);
+      const [one, two] = ['/dubbo/i/providers/one', '/dubbo/i/providers/two'];
+      await createAs('owner:secret-word', address, one);
+      await seen.sees({ ...all, [one]: null });
+      await createAs('owner:secret-word', address, two);
+      await using writer = await openZooKeeperWriter(address);
+      await writer.remove(one);
+      await seen.sees({ ...all, [two]: null });
+      await writer.remove(two);
+      await createAs('owner:secret-word', address, one);
+      await seen.sees({ ...all, [one]: null });
+      const unseen = seen.unseenChanges;
+      for (let left = 20; left > 0; left -= 1) {
+        await writer.create('/dubbo/i/providers/q');
+        await writer.remove('/dubbo/i/providers/q');
+      }
+      await writer.create('/dubbo/i/providers/r');
+      await seen.sees({ ...all, [one]: null, '/dubbo/i/providers/r': null });
+      assert.equal(seen.unseenChanges, unseen);
+      assert.deepEqual([seen.count('lost'), seen.count('unreadable')], [0, 0]);
     },
   );
 }
@@ -321,6 +363,16 @@ async function createFor(
     await create(path, Buffer.from('none'));
     await create(`${path}/i`, Buffer.from('two'));
   });
+}
+
+/** A node that only the user may read. */
+async function createAs(user: string, address: string, path: string): Promise<void> {
+  const access = accessFor({ scheme: 'auth', id: '' });
+  await asWriter(address, user, (writer) =>
+    answered((done) => {
+      writer.create(path, Buffer.alloc(0), access, zookeeper.CreateMode.PERSISTENT, done);
+    }),
+  );
 }
 
 interface Identity {

@@ -17,6 +17,7 @@ export class TreeRecorder {
   readonly connected: { readonly server: string; readonly driver: string }[] = [];
   readonly disconnected: string[] = [];
   readonly unknownErrors: number[] = [];
+  unseenChanges = 0;
   /** What was logged, JSON. */
   readonly lines: string[] = [];
   /** What a reader holds: null for nodes without data. */
@@ -35,6 +36,9 @@ export class TreeRecorder {
       },
       unknownError: (code: number) => {
         this.unknownErrors.push(code);
+      },
+      unseenChange: () => {
+        this.unseenChanges += 1;
       },
     };
     const tuned = {

@@ -416,7 +416,7 @@ export class ZooKeeperStub {
   private createNode(path: string, data: Buffer | null, owner: bigint): void {
     this.zxid += 1n;
     this.nodes.set(path, newNode(data, owner, this.zxid));
-    this.nodes.get(parentOf(path))?.children.add(nameOf(path));
+    this.changeChildren(path, (children) => children.add(nameOf(path)));
     this.notify(path, 1);
     this.notifyChildren(parentOf(path));
   }
@@ -424,9 +424,17 @@ export class ZooKeeperStub {
   private deleteNode(path: string): void {
     this.zxid += 1n;
     this.nodes.delete(path);
-    this.nodes.get(parentOf(path))?.children.delete(nameOf(path));
+    this.changeChildren(path, (children) => children.delete(nameOf(path)));
     this.notify(path, 2);
     this.notifyChildren(parentOf(path));
+  }
+
+  private changeChildren(path: string, change: (children: Set<string>) => unknown): void {
+    const parent = this.nodes.get(parentOf(path));
+    if (parent === undefined) return;
+    change(parent.children);
+    parent.changes += 1;
+    parent.changedAt = this.zxid;
   }
 
   private changeData(path: string, data: Buffer): void {
@@ -589,6 +597,10 @@ interface StubNode {
   readonly owner: bigint;
   readonly czxid: bigint;
   version: number;
+  /** How often a child has come or gone. */
+  changes: number;
+  /** When one did last. */
+  changedAt: bigint;
 }
 
 interface StubSession {
@@ -621,16 +633,16 @@ interface Request {
 }
 
 function newNode(data: Buffer | null, owner: bigint, czxid: bigint): StubNode {
-  return { data, children: new Set(), owner, czxid, version: 0 };
+  return { data, children: new Set(), owner, czxid, version: 0, changes: 0, changedAt: czxid };
 }
 
 function writeStat(writer: JuteWriter, node: StubNode): void {
   writer.long(node.czxid).long(node.czxid).long(0n).long(0n);
-  writer.int(node.version).int(0).int(0).long(node.owner);
+  writer.int(node.version).int(node.changes).int(0).long(node.owner);
   writer
     .int(node.data?.length ?? 0)
     .int(node.children.size)
-    .long(node.czxid);
+    .long(node.changedAt);
 }
 
 function parentOf(path: string): string {

@@ -38,6 +38,8 @@ export interface TreeReport {
   resynced?(nodes: number, elapsedMs: number): void;
   /** A server has answered with a code that no released server is known to use. */
   unknownError?(code: number): void;
+  /** Something has changed in a directory of which no event came: all is read again. */
+  unseenChange?(): void;
 }
 
 /** What tests change. */
@@ -237,6 +239,12 @@ export class TreeDriver implements TreeWatcher {
         resynced: () => undefined,
         unknownError: (code) => {
           this.report.unknownError?.(code);
+        },
+        unseenChange: (directory) => {
+          this.report.unseenChange?.();
+          const what = 'nodes that may not be read have come or gone: reading all again';
+          const level = this.isToldFirst(what) ? 'warn' : 'debug';
+          this.log[level]({ server: candidate.server, directory }, `zookeeper: ${what}`);
         },
         zxidSeen: (zxid) => {
           this.floor.seen(zxid);

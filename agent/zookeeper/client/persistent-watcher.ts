@@ -1,11 +1,11 @@
 import { TransientError } from '../../../common/errors.ts';
-import { AccessProbe } from './access-probe.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionEnd } from './connection.ts';
+import { DirectoryAudit } from './directory-audit.ts';
 import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';
 import type { JuteReader } from './jute.ts';
 import { PathQueue } from './path-queue.ts';
-import { fromServerPath, isListedAt, toServerPath, wantAt } from './paths.ts';
+import { fromServerPath, isListedAt, parentPath, toServerPath, wantAt } from './paths.ts';
 import { answerTogether, findMissing } from './requests.ts';
 import type { TreeAnswer, TreeQuestion } from './tree.ts';
 import { SnapshotWalk } from './snapshot-walk.ts';
@@ -25,12 +25,8 @@ import {
 
 const batchesInFlightMax = 4;
 const readsInFlightMax = 256;
-/** Directories looked at in one request: at first, and at most. */
-const probedPathsMin = 10;
-const probedPathsMax = 100;
-/** What such a request may be answered with, bytes; and a directory with more data of its own is not looked at again. */
-const probedBytes = 64 * 1024;
-const probedBytesMax = 4 * 1024;
+/** Reading all anew for changes that nobody may see takes at most this part of the time. */
+const unseenWalkShare = 1 / 20;
 
 /**
  * The view of a server >= 3.6: one persistent recursive watch a root, then a walk.
@@ -43,7 +39,8 @@ const probedBytesMax = 4 * 1024;
  * when it is empty, so each of its nodes has raised its own deletion before; a root that does not
  * exist yet can be watched all the same; a child from a list of wanted names is an ordinary node
  * below the root. Only permissions can hide events: what could not be read is tried again from time
- * to time, what could be is looked at in its turn, and the whole view is read anew when the answer differs.
+ * to time, each directory is looked at in its turn (directory-audit.ts), and the whole view is read anew when
+ * the answer differs.
  *
  * Nodes of which only the existence counts cost no read. Data is read after each event, coalesced
  * by path: the reading that is delivered last began after the last event.
@@ -64,14 +61,16 @@ export class PersistentWatcher implements WatchLife {
   private isCurrent = false;
   private readonly unreadable = new Map<string, number>();
   private recheckTimer: NodeJS.Timeout | undefined;
-  private readonly probe: AccessProbe;
-  private probeTimer: NodeJS.Timeout | undefined;
-  private isProbing = false;
-  private probedPaths = probedPathsMin;
+  private audit: DirectoryAudit;
+  private auditTimer: NodeJS.Timeout | undefined;
+  private isAuditing = false;
+  /** Something has changed that raised no event. */
+  private isStale = false;
+  private walkAgainAt = -Infinity;
 
   constructor(context: LifeContext) {
     this.context = context;
-    this.probe = new AccessProbe(context.timing.recheckIntervalMs);
+    this.audit = new DirectoryAudit(context.timing.recheckIntervalMs);
     this.reads = new PathQueue(readsInFlightMax, (path, done) => {
       this.readData(path, done);
     });
@@ -101,7 +100,7 @@ export class PersistentWatcher implements WatchLife {
     const end = await this.over.promise;
     signal.removeEventListener('abort', onAbort);
     clearInterval(this.recheckTimer);
-    clearInterval(this.probeTimer);
+    clearInterval(this.auditTimer);
     this.reads.close();
     await this.connection.close();
     if (end.kind === 'defect') throw end.error;
@@ -173,7 +172,9 @@ export class PersistentWatcher implements WatchLife {
   }
 
   private startWalk(): void {
-    this.walk = new SnapshotWalk(this.context.interest);
+    const { interest, timing } = this.context;
+    this.walk = new SnapshotWalk(interest, new DirectoryAudit(timing.recheckIntervalMs));
+    this.isStale = false;
     this.walkStartedAt = performance.now();
     this.awaited = undefined;
     this.pumpWalk(this.walk);
@@ -187,7 +188,8 @@ export class PersistentWatcher implements WatchLife {
       this.multiRead(batch, (body) => {
         this.batchesInFlight -= 1;
         const bytes = body.remaining;
-        walk.apply(batch, decodeMultiRead(body, batch.length), bytes);
+        const results = decodeMultiRead(body, batch.length);
+        walk.apply(batch, { results, bytes, zxid: this.connection.highestZxid });
         if (walk.nodes.size >= partNodesMin && !walk.isDone) this.deliverPart(walk);
         this.pumpWalk(walk);
       });
@@ -232,11 +234,13 @@ export class PersistentWatcher implements WatchLife {
       return;
     }
     this.isCurrent = true;
-    this.probe.replace(walk.directories, performance.now());
-    this.probeTimer ??= setInterval(() => {
-      this.probeAccess();
-    }, context.timing.probeIntervalMs);
     const observedAt = performance.now();
+    this.audit = walk.directories;
+    this.audit.begin(observedAt);
+    this.walkAgainAt = observedAt + (observedAt - this.walkStartedAt) / unseenWalkShare;
+    this.auditTimer ??= setInterval(() => {
+      this.auditDirectories();
+    }, context.timing.auditIntervalMs);
     const hasParts = walk.taken > 0;
     deliver({ kind: 'snapshot', hasParts, nodes: walk.take(), observedAt });
     report.zxidSeen(this.connection.highestZxid);
@@ -248,9 +252,7 @@ export class PersistentWatcher implements WatchLife {
     const path = fromServerPath(this.context.chroot, serverPath);
     if (path === undefined) return;
     const { interest } = this.context;
-    if (type !== eventTypes.dataChanged && isListedAt(interest, path)) {
-      this.noteDirectory(path, type === eventTypes.created);
-    }
+    this.noteDirectories(type, path);
     const want = wantAt(interest, path);
     if (want === undefined) return;
     switch (type) {
@@ -332,36 +334,42 @@ export class PersistentWatcher implements WatchLife {
     });
   }
 
-  private noteDirectory(path: string, isThere: boolean): void {
-    const directories = this.walk?.directories ?? this.probe;
-    if (isThere) directories.add(path);
-    else directories.delete(path);
+  private noteDirectories(type: number, path: string): void {
+    const directories = this.walk?.directories ?? this.audit;
+    if (type === eventTypes.created) {
+      directories.created(parentPath(path));
+      if (isListedAt(this.context.interest, path)) directories.add(path);
+    } else if (type === eventTypes.deleted) {
+      if (!directories.deleted(path, parentPath(path))) this.noteUnseen(path);
+    }
   }
 
-  /** Looks whether some of what could be listed still may be; anything else means a new walk. */
-  private probeAccess(): void {
-    if (!this.isCurrent || this.walk !== undefined || this.isProbing) return;
-    const asked = this.probe.next(this.probedPaths, performance.now());
+  private noteUnseen(directory: string): void {
+    if (this.isStale) return;
+    this.isStale = true;
+    this.context.report.unseenChange(directory);
+  }
+
+  /** Looks at some directories; what is not as expected means a new walk. */
+  private auditDirectories(): void {
+    if (!this.isCurrent || this.walk !== undefined || this.isAuditing) return;
+    const now = performance.now();
+    if (this.isStale && now >= this.walkAgainAt) {
+      this.startWalk();
+      return;
+    }
+    const { audit } = this;
+    const asked = audit.next(now);
     if (asked.length === 0) return;
-    this.isProbing = true;
+    this.isAuditing = true;
     const batch = asked.map((path): WalkRead => ({ kind: 'data', path }));
     this.multiRead(batch, (body) => {
-      this.isProbing = false;
-      const bytes = Math.max(1, body.remaining);
-      const results = decodeMultiRead(body, batch.length);
-      const errors = asked.map((_, index) => results[index]?.error ?? errorCodes.ok);
-      this.probedPaths = Math.min(
-        probedPathsMax,
-        Math.ceil((this.probedPaths * probedBytes) / bytes),
-      );
-      asked.forEach((path, index) => {
-        const isLarge = (results[index]?.data?.length ?? 0) > probedBytesMax;
-        if (isLarge || errors[index] === errorCodes.noNode) this.probe.delete(path);
-      });
-      const isHidden = errors.some(
-        (error) => error !== errorCodes.ok && error !== errorCodes.noNode,
-      );
-      if (isHidden && this.walk === undefined) this.startWalk();
+      this.isAuditing = false;
+      const bytes = body.remaining;
+      const finding = audit.judge(asked, decodeMultiRead(body, batch.length), bytes);
+      if (this.walk !== undefined || finding === undefined) return;
+      if (finding.kind === 'forbidden') this.startWalk();
+      else this.noteUnseen(finding.path);
     });
   }
 

@@ -1,3 +1,4 @@
+import type { DirectoryAudit } from './directory-audit.ts';
 import { errorCodes } from './error-codes.ts';
 import { childPath } from './paths.ts';
 import type { TreeInterest } from './tree.ts';
@@ -17,7 +18,7 @@ export class SnapshotWalk {
   /** How many nodes were taken. */
   taken = 0;
   /** What could be listed. */
-  readonly directories = new Set<string>();
+  readonly directories: DirectoryAudit;
   /** Error code by path. */
   readonly unreadable = new Map<string, number>();
   private readonly interest: TreeInterest;
@@ -30,8 +31,13 @@ export class SnapshotWalk {
   private answered = 0;
   private readonly replyBytes = { children: 1_024, data: 1_024 };
 
-  constructor(interest: TreeInterest, limits: WalkLimits = defaultLimits) {
+  constructor(
+    interest: TreeInterest,
+    directories: DirectoryAudit,
+    limits: WalkLimits = defaultLimits,
+  ) {
     this.interest = interest;
+    this.directories = directories;
     this.limits = limits;
     for (const root of interest.roots) this.visit(root, false);
   }
@@ -75,8 +81,8 @@ export class SnapshotWalk {
     return batch;
   }
 
-  /** Applies the answer to a batch: one result for each read. `bytes`: the size of the reply. */
-  apply(batch: readonly WalkRead[], results: readonly ReadResult[], bytes: number): void {
+  /** Applies the answer to a batch. */
+  apply(batch: readonly WalkRead[], { results, bytes, zxid }: WalkAnswer): void {
     this.outstanding -= batch.length;
     const weights = batch.map(({ kind }) => this.replyBytes[kind]);
     const expected = weights.reduce((sum, weight) => sum + weight, 0);
@@ -88,11 +94,11 @@ export class SnapshotWalk {
     }
     batch.forEach((read, index) => {
       const result = results[index];
-      if (result !== undefined) this.applyOne(read, result);
+      if (result !== undefined) this.applyOne(read, result, zxid);
     });
   }
 
-  private applyOne(read: WalkRead, result: ReadResult): void {
+  private applyOne(read: WalkRead, result: ReadResult, zxid: bigint): void {
     const { kind, path } = read;
     if (result.error !== errorCodes.ok && result.error !== errorCodes.noNode) {
       this.unreadable.set(path, result.error);
@@ -105,7 +111,7 @@ export class SnapshotWalk {
       if (want.node) this.nodes.set(path, want.data ? result.data : null);
       return;
     }
-    this.directories.add(path);
+    this.directories.listed(path, result.children.length, zxid);
     if (want.node && !want.data) this.nodes.set(path, null);
     for (const name of result.children) this.visit(childPath(path, name), true);
   }
@@ -135,6 +141,16 @@ export class SnapshotWalk {
 
 /** A read of the walk. `path` is ours: without the chroot. */
 export type WalkRead = ReadOperation;
+
+/** What the server says to a batch. */
+export interface WalkAnswer {
+  /** One for each read. */
+  readonly results: readonly ReadResult[];
+  /** The size of the reply. */
+  readonly bytes: number;
+  /** The transaction as of which it is true. */
+  readonly zxid: bigint;
+}
 
 export interface WalkLimits {
   /** Reads in one request. */

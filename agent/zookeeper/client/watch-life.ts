@@ -70,6 +70,8 @@ interface LifeReport {
   resynced(nodes: number, elapsedMs: number): void;
   /** The server has answered with a code that is in no list of ours. */
   unknownError(code: number): void;
+  /** Something in this directory has changed, and no event told it. */
+  unseenChange(directory: string): void;
   /** The highest transaction seen on a connection. */
   zxidSeen(zxid: bigint): void;
 }
@@ -85,10 +87,10 @@ export interface Timing {
   /** How often unreadable paths are tried again (a change of permissions raises no event). */
   readonly recheckIntervalMs: number;
   /**
-   * How often some of what could be read is looked at (it may not be any more, and no event says so), but each no more
-   * often than `recheckIntervalMs`.
+   * How often some of the directories are looked at (directory-audit.ts), but each no more often than
+   * `recheckIntervalMs`.
    */
-  readonly probeIntervalMs: number;
+  readonly auditIntervalMs: number;
 }
 
 /** The defaults for a session timeout. */
@@ -98,7 +100,7 @@ export function timingFor(sessionTimeoutMs: number): Timing {
     requestTimeoutMs: Math.max(30_000, 2 * sessionTimeoutMs),
     closeTimeoutMs: 1_000,
     recheckIntervalMs: 30_000,
-    probeIntervalMs: 1_000,
+    auditIntervalMs: 1_000,
   };
 }
 

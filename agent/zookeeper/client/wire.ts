@@ -29,6 +29,9 @@ export const eventTypes = { created: 1, deleted: 2, dataChanged: 3, childrenChan
 
 const persistentRecursive = 1;
 const statBytes = 68;
+/** Where in a stat these stand; behind the children, at its end, the transaction of their last change. */
+const changesAt = 36;
+const childrenAt = 56;
 
 /** A session request. */
 export interface ConnectRequest {
@@ -64,6 +67,17 @@ export interface ReadResult {
   readonly children: readonly string[];
   /** Null if there is none, and for a children operation. */
   readonly data: Buffer | null;
+  /** Of a data operation that did not fail. */
+  readonly stat?: NodeStat;
+}
+
+/** What a node says of its children. */
+export interface NodeStat {
+  readonly children: number;
+  /** How often one has come or gone, modulo 2^32, signed. */
+  readonly changes: number;
+  /** The transaction in which one came or went last. */
+  readonly changedAt: bigint;
 }
 
 /**
@@ -160,6 +174,14 @@ export function decodeData(reader: JuteReader): Buffer | null {
   return data;
 }
 
+function decodeStat(reader: JuteReader): NodeStat {
+  reader.skip(changesAt);
+  const changes = reader.int();
+  reader.skip(childrenAt - changesAt - 4);
+  const children = reader.int();
+  return { children, changes, changedAt: reader.long() };
+}
+
 /** The body of a getChildren or getChildren2 reply (which adds a stat that nobody reads). */
 export function decodeChildren(reader: JuteReader): string[] {
   return reader.texts();
@@ -186,7 +208,7 @@ function decodeReadResult(reader: JuteReader, type: number, headerError: number)
     case opcodes.getChildren:
       return { error: 0, children: decodeChildren(reader), data: null };
     case opcodes.getData:
-      return { error: 0, children: [], data: decodeData(reader) };
+      return { error: 0, children: [], data: reader.buffer(), stat: decodeStat(reader) };
     case -1: {
       const error = reader.int();
       return { error: error === 0 ? headerError : error, children: [], data: null };

@@ -137,6 +137,7 @@ test('sources report connections, hidden delay and resyncs, without addresses', 
   zookeeper.disconnected?.('zk1:2181', 'closed');
   zookeeper.resynced?.(321, 40);
   zookeeper.unknownError?.(-999);
+  zookeeper.unseenChange?.();
   const all = await lines();
   has(
     all,
@@ -148,6 +149,7 @@ test('sources report connections, hidden delay and resyncs, without addresses', 
     'registry_resync_seconds_sum{registry="dc1/dubbo"} 0.04',
     'registry_nodes{registry="dc1/dubbo"} 321',
     'registry_unknown_errors_total{registry="dc1/dubbo"} 1',
+    'registry_unseen_changes_total{registry="dc1/dubbo"} 1',
   );
   assert.doesNotMatch(all.join('\n'), /8761|2181/);
 });

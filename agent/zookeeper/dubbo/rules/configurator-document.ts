@@ -7,7 +7,7 @@ import { flagOf, isMap, textOf, textsOf } from './document.ts';
 import { noRules, notUnderstood, RuleDraft } from './draft.ts';
 import type { ConfiguratorLevel, RuleReading } from './rule.ts';
 import type { RuleOwner, ServicePattern } from './service-name.ts';
-import { anyService, anything, parseServiceKey } from './service-name.ts';
+import { anyService, anything, parseNamedService, parseServiceKey } from './service-name.ts';
 import { readPriority, readSettings } from './settings.ts';
 import type { Condition } from './target.ts';
 
@@ -82,13 +82,13 @@ function applicationScope(owner: RuleOwner, key: string): Who | undefined {
 
 function serviceScope(owner: RuleOwner, key: string): Who | undefined {
   if (owner.kind === 'service') {
-    const service = key === '' ? owner.service : narrow(parseServiceKey(key), owner.service);
+    const service = key === '' ? owner.service : narrow(parseNamedService(key), owner.service);
     return service === undefined
       ? undefined
       : { level: 'service', service, application: undefined };
   }
   const name = key === '' ? owner.name : key;
-  const service = parseServiceKey(name);
+  const service = parseNamedService(name);
   if (service.interfaceName === '') return undefined;
   const isApplication = owner.name !== '' && owner.name !== service.interfaceName;
   return isApplication

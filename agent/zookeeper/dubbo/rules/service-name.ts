@@ -25,6 +25,15 @@ export function parseServiceKey(key: string): ServicePattern {
   return { interfaceName: rest.slice(0, colon), group, version: rest.slice(colon + 1) };
 }
 
+/**
+ * The service that a document says it is for: a service key; or, as Dubbo's own console writes it, the name of the
+ * node, `{interface}:{version}:{group}`. Dubbo up to 3.0 looks at neither and applies such a document.
+ */
+export function parseNamedService(key: string): ServicePattern {
+  const owner = key.split(':').length === 3 ? parseOwner(key) : undefined;
+  return owner?.kind === 'service' ? owner.service : parseServiceKey(key);
+}
+
 /** Whose rule a node is, by its name. */
 export type RuleOwner =
   | { readonly kind: 'service'; readonly service: ServicePattern }

@@ -44,7 +44,7 @@ const timing = {
   ...tuningFor(600).timing,
   connectTimeoutMs: 300,
   recheckIntervalMs: 50,
-  probeIntervalMs: 10,
+  auditIntervalMs: 10,
 };
 
 /** Starts to watch the stub. */
@@ -232,6 +232,29 @@ for (const { driver, isOld } of kinds) {
         event.kind === 'snapshot' ? [event.isFromBehind] : [],
       );
       assert.deepEqual(behind.slice(0, 3), [undefined, true, undefined]);
+    });
+
+    void test('nodes that only others may read come and go all the same', async () => {
+      const own = ['one', 'two', 'three'].map((name) => `/dubbo/i/providers/${name}`);
+      for (const path of own) stub.faults.unreadable.add(path);
+      const [one = '', two = '', three = ''] = own;
+      stub.create(one);
+      const seen = watch();
+      await seen.sees({ ...everything, [one]: null });
+      stub.create(two);
+      await seen.sees({ ...everything, [one]: null, [two]: null });
+      stub.remove(one);
+      stub.create(three);
+      await seen.sees({ ...everything, [two]: null, [three]: null });
+      stub.create('/dubbo/other/providers/q');
+      stub.remove('/dubbo/i');
+      const left = { ...everything, '/dubbo/other/providers/q': null };
+      delete (left as Record<string, unknown>)['/dubbo/i/providers/p'];
+      await seen.sees(left);
+      assert.equal(seen.count('lost'), 0);
+      if (!isOld) assert.ok(seen.unseenChanges >= 3);
+      const warnings = seen.lines.filter((line) => line.includes('reading all again'));
+      assert.equal(warnings.filter((line) => line.includes('"level":40')).length, isOld ? 0 : 1);
     });
 
     void test('however many paths may not be read, each is tried again in its turn', async () => {

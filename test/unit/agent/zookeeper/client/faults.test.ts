@@ -27,7 +27,7 @@ const timing = {
   ...tuningFor(600).timing,
   connectTimeoutMs: 300,
   recheckIntervalMs: 30,
-  probeIntervalMs: 10,
+  auditIntervalMs: 10,
 };
 const unknownCodes = [-999, -126, 7];
 const codes = [

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { DirectoryAudit } from '../../../../../agent/zookeeper/client/directory-audit.ts';
 import { parentPath, nodeName, wantAt } from '../../../../../agent/zookeeper/client/paths.ts';
 import { SnapshotWalk } from '../../../../../agent/zookeeper/client/snapshot-walk.ts';
 import type { WalkRead } from '../../../../../agent/zookeeper/client/snapshot-walk.ts';
+import type { TreeInterest } from '../../../../../agent/zookeeper/client/tree.ts';
 import type { ReadResult } from '../../../../../agent/zookeeper/client/wire.ts';
 import { exampleInterest } from '../../../../support/tree-recorder.ts';
 
@@ -38,16 +40,13 @@ void test('a walk finds every wanted node of any tree, and no other', () => {
   fc.assert(
     fc.property(anyTree, fc.integer({ min: 1, max: 5 }), (tree, operationsMax) => {
       const limits = { operationsMax, requestBytesMax: 10_000, replyBytesTarget: 100_000 };
-      const walk = new SnapshotWalk(exampleInterest, limits);
+      const walk = new SnapshotWalk(exampleInterest, new DirectoryAudit(0), limits);
       while (!walk.isDone) {
         const batches = [walk.nextBatch(), walk.nextBatch()].filter((batch) => batch.length > 0);
         for (const batch of batches.reverse()) {
           assert.ok(batch.length <= operationsMax);
-          walk.apply(
-            batch,
-            batch.map((read) => answer(tree, read)),
-            500,
-          );
+          const results = batch.map((read) => answer(tree, read));
+          walk.apply(batch, { results, bytes: 500, zxid: 1n });
         }
       }
       const expected = [...tree]
@@ -68,48 +67,42 @@ void test('batches shrink when replies are large and when paths are long', () =>
       roots: ['/r'],
       want: (path) => ({ node: false, data: false, children: path === '/r' || path.length < 8 }),
     },
+    new DirectoryAudit(0),
     limits,
   );
   const first = walk.nextBatch();
-  walk.apply(first, [{ error: 0, children: names, data: null }], 100);
+  const results = [{ error: 0, children: names, data: null }];
+  walk.apply(first, { results, bytes: 100, zxid: 1n });
   const second = walk.nextBatch();
   assert.ok(second.length > 5 && second.length < 50);
-  walk.apply(
-    second,
-    second.map(() => ({ error: 0, children: [], data: null })),
-    1_000_000,
-  );
+  const empty = second.map(() => ({ error: 0, children: [], data: null }));
+  walk.apply(second, { results: empty, bytes: 1_000_000, zxid: 1n });
   assert.equal(walk.nextBatch().length, 1);
 });
 
 void test('what cannot be read is kept apart, and a walk that read nothing is blind', () => {
-  const walk = new SnapshotWalk(exampleInterest);
+  const walk = new SnapshotWalk(exampleInterest, new DirectoryAudit(0));
   const batch = walk.nextBatch();
-  walk.apply(
-    batch,
-    batch.map(() => ({ error: -102, children: [], data: null })),
-    50,
-  );
+  const results = batch.map(() => ({ error: -102, children: [], data: null }));
+  walk.apply(batch, { results, bytes: 50, zxid: 1n });
   assert.ok(walk.isDone);
   assert.ok(walk.isBlind);
   assert.deepEqual([...walk.unreadable.keys()].sort(), ['/dubbo', '/services']);
 });
 
 void test('a node wanted by name is found by reading it', () => {
-  const walk = new SnapshotWalk({
+  const interest: TreeInterest = {
     roots: ['/r'],
     want: (path) => ({
       node: path !== '/r',
       data: false,
       children: path === '/r' ? ['here', 'gone'] : false,
     }),
-  });
+  };
+  const walk = new SnapshotWalk(interest, new DirectoryAudit(0));
   const batch = walk.nextBatch();
   const tree = new Map([['/r/here', Buffer.from('x')]]);
-  walk.apply(
-    batch,
-    batch.map((read) => answer(tree, read)),
-    50,
-  );
+  const results = batch.map((read) => answer(tree, read));
+  walk.apply(batch, { results, bytes: 50, zxid: 1n });
   assert.deepEqual([...walk.nodes], [['/r/here', null]]);
 });

@@ -268,7 +268,7 @@ async function live(isOld: boolean, { start, isHeldAtFirst, pieces, steps }: Wor
     pino({ level: 'silent' }),
     {
       ...tuning,
-      timing: { ...tuning.timing, recheckIntervalMs: 5, probeIntervalMs: 2, closeTimeoutMs: 10 },
+      timing: { ...tuning.timing, recheckIntervalMs: 5, auditIntervalMs: 2, closeTimeoutMs: 10 },
       backoff: { minMs: 1, maxMs: 4, random: Math.random },
     },
   );

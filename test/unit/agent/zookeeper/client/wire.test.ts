@@ -32,6 +32,7 @@ const stat = (writer: JuteWriter): JuteWriter => {
   for (let index = 0; index < 17; index += 1) writer.int(index);
   return writer;
 };
+const statRead = { changes: 9, children: 14, changedAt: (15n << 32n) | 16n };
 
 void test('primitives read as they were written', () => {
   const record = fc.record({
@@ -172,7 +173,7 @@ void test('a multiRead reply has one result for each operation, failed ones too'
         }
         if ('bytes' in one) {
           stat(writer.int(4).bool(false).int(0).buffer(one.bytes));
-          return { error: 0, children: [], data: one.bytes };
+          return { error: 0, children: [], data: one.bytes, stat: statRead };
         }
         writer.int(-1).bool(false).int(one.code).int(one.code);
         return { error: one.code, children: [], data: null };

@@ -90,6 +90,8 @@ test('name and key of a node must both fit, and stand in for each other', () => 
     ],
     ['g1*com.example.A:1.0.0.configurators', '', versioned, '7 UP'],
     ['com.example.A.configurators', '', {}, '7 UP'],
+    [serviceNode, 'key: "com.example.A::"\n', {}, '7 UP'],
+    ['com.example.A:1.0.0:g1.configurators', 'key: com.example.A:1.0.0:g1\n', versioned, '7 UP'],
     ['com.example.A.configurators', 'key: com.example.A:1.0.0\n', { version: '1.0.0' }, '7 UP'],
     ['.configurators', 'key: com.example.A\n', {}, '7 UP'],
     ['orders.configurators', 'key: com.example.A\n', {}, '7 UP'],
@@ -107,6 +109,8 @@ test('name and key of a node must both fit, and stand in for each other', () => 
   }
   const contradictions: readonly (readonly [string, string])[] = [
     [serviceNode, 'key: com.example.B\n'],
+    [serviceNode, 'key: "com.example.B::"\n'],
+    [serviceNode, 'key: com.example.A:1.0.0:g1\n'],
     [serviceNode, 'key: g1/com.example.A\n'],
     ['com.example.A:1.0.0:g1.configurators', 'key: com.example.A\n'],
     [serviceNode, 'scope: application\n'],
