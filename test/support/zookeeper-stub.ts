@@ -24,6 +24,7 @@ export class ZooKeeperStub {
     zxidOffset: 0n,
     ignoresZxidSeen: false,
     cutReplyAfterBytes: undefined,
+    addedToLength: 0,
     digest: undefined,
     ignoredOpcodes: new Set(),
     droppedOpcodes: new Set(),
@@ -506,7 +507,9 @@ export class ZooKeeperStub {
   }
 
   private send(link: Link, frame: Buffer): void {
-    const { cutReplyAfterBytes } = this.faults;
+    const { cutReplyAfterBytes, addedToLength } = this.faults;
+    frame.writeInt32BE(frame.readInt32BE(0) + addedToLength);
+    this.faults.addedToLength = 0;
     if (cutReplyAfterBytes !== undefined && frame.length > cutReplyAfterBytes) {
       this.faults.cutReplyAfterBytes = undefined;
       link.socket.write(frame.subarray(0, cutReplyAfterBytes), () => link.socket.destroy());
@@ -564,6 +567,8 @@ export interface StubFaults {
   ignoresZxidSeen: boolean;
   /** The next reply longer than this is cut there, and the connection with it. */
   cutReplyAfterBytes: number | undefined;
+  /** The next frame announces so many bytes more than it has. */
+  addedToLength: number;
   /** `user:password` that may read everything. Credentials with `wrong` in them are refused. */
   digest: string | undefined;
   /** Requests that are never answered, while others are. */

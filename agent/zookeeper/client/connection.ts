@@ -150,7 +150,6 @@ export class Connection {
 
   private onData(chunk: Buffer): void {
     const now = performance.now();
-    this.liveness.received(now);
     if (this.phase === 'handshaking' && this.isTlsAnswer(chunk)) {
       this.fail('refused', 'it speaks TLS on this port, and TLS is not configured');
       return;
@@ -159,7 +158,7 @@ export class Connection {
       this.frames.push(chunk, (content) => {
         this.onFrame(content, now);
       });
-      if (this.frames.isMidFrame) this.liveness.progressed(now);
+      this.liveness.received(now, this.frames.unfinished);
       this.breather.worked(this.socket, now);
     } catch (error) {
       this.end(

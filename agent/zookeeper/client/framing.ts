@@ -13,18 +13,15 @@ export class FrameReader {
   private readonly limitBytes: number;
   private readonly header = Buffer.alloc(4);
   private headerHave = 0;
-  /** The frame that is being received, while it is incomplete. */
-  private partial: Buffer | undefined;
-  private partialHave = 0;
-  private partialLength = 0;
+  private partial: PartialFrame | undefined;
 
   constructor(limitBytes = frameBytesMax) {
     this.limitBytes = limitBytes;
   }
 
-  /** Whether the stream stands in the middle of a frame. */
-  get isMidFrame(): boolean {
-    return this.headerHave > 0 || this.partial !== undefined;
+  /** The frame in the middle of which the stream stands, the same object as long as it is the same frame. */
+  get unfinished(): UnfinishedFrame | undefined {
+    return this.headerHave > 0 ? halfHeader : this.partial;
   }
 
   /**
@@ -53,34 +50,47 @@ export class FrameReader {
         onFrame(chunk.subarray(at, at + length));
         at += length;
       } else {
-        this.partial = Buffer.allocUnsafe(Math.min(length, firstAllocationBytes));
-        this.partialHave = 0;
-        this.partialLength = length;
+        const content = Buffer.allocUnsafe(Math.min(length, firstAllocationBytes));
+        this.partial = { bytes: length, have: 0, content };
       }
     }
   }
 
   /** Adds to the partial frame; memory grows with what has arrived, not with what was announced. */
   private fill(
-    partial: Buffer,
+    partial: PartialFrame,
     chunk: Buffer,
     at: number,
     onFrame: (content: Buffer) => void,
   ): number {
-    const taken = Math.min(chunk.length - at, this.partialLength - this.partialHave);
-    let target = partial;
-    if (this.partialHave + taken > target.length) {
-      const size = Math.max(target.length * 2, this.partialHave + taken);
-      target = Buffer.allocUnsafe(Math.min(this.partialLength, size));
-      partial.copy(target, 0, 0, this.partialHave);
-      this.partial = target;
+    const { bytes, have, content } = partial;
+    const taken = Math.min(chunk.length - at, bytes - have);
+    if (have + taken > content.length) {
+      const size = Math.max(content.length * 2, have + taken);
+      partial.content = Buffer.allocUnsafe(Math.min(bytes, size));
+      content.copy(partial.content, 0, 0, have);
     }
-    chunk.copy(target, this.partialHave, at, at + taken);
-    this.partialHave += taken;
-    if (this.partialHave === this.partialLength) {
+    chunk.copy(partial.content, have, at, at + taken);
+    partial.have += taken;
+    if (partial.have === bytes) {
       this.partial = undefined;
-      onFrame(target.subarray(0, this.partialLength));
+      onFrame(partial.content.subarray(0, bytes));
     }
     return at + taken;
   }
 }
+
+/** A frame that has begun to come. */
+export interface UnfinishedFrame {
+  /** What it announces to hold. */
+  readonly bytes: number;
+}
+
+interface PartialFrame extends UnfinishedFrame {
+  /** Grows up to what was announced. */
+  content: Buffer;
+  /** So much of it has come. */
+  have: number;
+}
+
+const halfHeader: UnfinishedFrame = { bytes: 0 };

@@ -1,5 +1,10 @@
+import type { UnfinishedFrame } from './framing.ts';
+
 /** The longest time between two pings, so that the view is confirmed every few seconds. */
 const confirmIntervalMs = 3_000;
+
+/** A frame may take the time of a request, and as long as its bytes take at this pace (256 KiB/s). */
+const slowestBytesPerMs = 256;
 
 /**
  * Tells by time alone whether the peer of a session still lives; keeps no timer itself. Times are `performance.now()`
@@ -8,7 +13,8 @@ const confirmIntervalMs = 3_000;
  * A ping is due every third of the session timeout, whatever else is sent and arrives meanwhile (its answer also tells
  * that every event before it has been seen);
  * two thirds of it without a byte are a dead peer, and so is a request that makes no progress while pings are
- * answered.
+ * answered. A frame that does not end, because its length was damaged, would swallow all that comes behind it: it
+ * has a time to end in.
  */
 export class Liveness {
   /** How often to look. */
@@ -20,6 +26,8 @@ export class Liveness {
   private receivedAt: number;
   private progressAt: number;
   private tickedAt: number;
+  private unfinished: UnfinishedFrame | undefined;
+  private unfinishedSince = 0;
 
   constructor(sessionTimeoutMs: number, requestTimeoutMs: number, now: number) {
     this.sessionTimeoutMs = sessionTimeoutMs;
@@ -32,9 +40,13 @@ export class Liveness {
     this.tickedAt = now;
   }
 
-  /** Bytes have come. */
-  received(now: number): void {
+  /** Bytes have come, at the end of which the stream stands in a frame, or between two. */
+  received(now: number, unfinished: UnfinishedFrame | undefined): void {
     this.receivedAt = now;
+    if (unfinished !== undefined) this.progressAt = now;
+    if (unfinished === this.unfinished) return;
+    this.unfinished = unfinished;
+    this.unfinishedSince = now;
   }
 
   /** The first of the waiting requests has come closer to its answer. */
@@ -60,6 +72,11 @@ export class Liveness {
     }
     if (isWaiting && now - this.progressAt > this.requestTimeoutMs) {
       return `a request was not answered within ${this.requestTimeoutMs} ms`;
+    }
+    const { bytes = 0 } = this.unfinished ?? {};
+    const deadlineMs = this.requestTimeoutMs + bytes / slowestBytesPerMs;
+    if (this.unfinished !== undefined && now - this.unfinishedSince > deadlineMs) {
+      return `a message of ${bytes} bytes did not come to its end within ${Math.round(deadlineMs)} ms`;
     }
     return undefined;
   }

@@ -133,6 +133,19 @@ for (const { driver, isOld } of kinds) {
       await seen.sees(everything);
     });
 
+    void test('a message that announces more than comes does not swallow what follows for long', async () => {
+      recorder = new TreeRecorder(target(), exampleInterest, {
+        timing: { ...timing, requestTimeoutMs: 300 },
+      });
+      const seen = recorder;
+      await seen.sees(everything);
+      stub.faults.addedToLength = 10_000;
+      stub.setData('/services/s/i', Buffer.from('two'));
+      await seen.sees({ ...everything, '/services/s/i': 'two' });
+      assert.equal(seen.count('lost'), 1);
+      assertNothingWithdrawn(seen);
+    });
+
     void test('a refused credential is a loss and never told', async () => {
       const seen = watch({
         access: { ...plainAccess, digestFile: secretFile('user:wrong-secret') },

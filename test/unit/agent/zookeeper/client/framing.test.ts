@@ -29,7 +29,7 @@ void test('frames come out whole, however the stream was cut', () => {
           got,
           contents.map((content) => Buffer.from(content)),
         );
-        assert.equal(reader.isMidFrame, false);
+        assert.equal(reader.unfinished, undefined);
       },
     ),
   );
@@ -59,10 +59,16 @@ void test('an impossible length is a protocol error', () => {
 
 void test('half a frame is known as such', () => {
   const reader = new FrameReader();
-  reader.push(Buffer.from([0, 0]), () => undefined);
-  assert.equal(reader.isMidFrame, true);
-  reader.push(Buffer.from([0, 2, 1]), () => undefined);
-  assert.equal(reader.isMidFrame, true);
-  reader.push(Buffer.from([1]), () => undefined);
-  assert.equal(reader.isMidFrame, false);
+  const push = (...bytes: number[]): unknown => {
+    reader.push(Buffer.from(bytes), () => undefined);
+    return reader.unfinished;
+  };
+  assert.equal(push(), undefined);
+  assert.notEqual(push(0, 0), undefined);
+  const frame = push(0, 3, 1);
+  assert.partialDeepStrictEqual(frame, { bytes: 3 });
+  assert.equal(push(1), frame);
+  assert.equal(push(1), undefined);
+  const next = push(0, 0, 0, 3);
+  assert.ok(next !== undefined && next !== frame);
 });

@@ -127,7 +127,7 @@ void test('a ping is due every third of the session timeout, and every three sec
     const liveness = new Liveness(sessionTimeoutMs, 60_000, 0);
     const due: number[] = [];
     for (let now = 0; now < 10_000; now += liveness.tickMs) {
-      liveness.received(now);
+      liveness.received(now, undefined);
       if (liveness.look(now, false).isPingDue) due.push(now);
     }
     return due;
@@ -144,7 +144,7 @@ void test('a silent peer is given up after two thirds of the session timeout, bu
   assert.equal(liveness.look(4_500, false).failure, 'nothing received for 4500 ms');
   const stalled = new Liveness(6_000, 60_000, 0);
   assert.equal(stalled.look(5_000, false).failure, undefined);
-  stalled.received(5_001);
+  stalled.received(5_001, undefined);
   assert.equal(stalled.look(5_500, false).failure, undefined);
 });
 
@@ -152,7 +152,7 @@ void test('a request that makes no progress is given up although pings are answe
   const liveness = new Liveness(3_000, 2_000, 0);
   const failures = [];
   for (let now = 0; now <= 2_500; now += 250) {
-    liveness.received(now);
+    liveness.received(now, undefined);
     if (now === 250) liveness.progressed(now);
     failures.push(liveness.look(now, now > 250).failure);
   }
@@ -162,6 +162,29 @@ void test('a request that makes no progress is given up although pings are answe
     [wrong],
   );
   assert.equal(new Liveness(3_000, 2_000, 0).look(250, false).failure, undefined);
+});
+
+void test('a frame that does not come to its end is given up, after the longer the larger it is', () => {
+  const failedAt = (bytes: number, isWaiting: boolean): number => {
+    const liveness = new Liveness(3_000, 2_000, 0);
+    const frame = { bytes };
+    for (let now = 0; ; now += 250) {
+      liveness.received(now, frame);
+      const { failure } = liveness.look(now, isWaiting);
+      if (failure === undefined) continue;
+      assert.match(
+        failure,
+        new RegExp(`^a message of ${bytes} bytes did not come to its end within`),
+      );
+      return now;
+    }
+  };
+  assert.deepEqual([failedAt(0, false), failedAt(512_000, true)], [2_250, 4_250]);
+  const liveness = new Liveness(3_000, 2_000, 0);
+  for (let now = 0; now < 10_000; now += 250) {
+    liveness.received(now, now % 1_000 === 0 ? undefined : { bytes: 7 });
+    assert.equal(liveness.look(now, false).failure, undefined, 'each is another one');
+  }
 });
 
 void test('requests are taken in their order, however many there are', () => {
