@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net';
 import zookeeper from 'node-zookeeper-client';
-import type { Client, Event } from 'node-zookeeper-client';
-import { TransientError, messageOf } from '../../../common/errors.ts';
+import type { Client } from 'node-zookeeper-client';
+import { ProtocolError, TransientError, messageOf } from '../../../common/errors.ts';
 import { errorCodes } from './error-codes.ts';
 import { FrameReader } from './framing.ts';
 import type { Candidate } from './servers.ts';
+import { eventTypes } from './wire.ts';
 
 /**
  * node-zookeeper-client 1.1.3 with its faults locked in: one dial, one session, then thrown away.
@@ -14,7 +15,8 @@ import type { Candidate } from './servers.ts';
  * it does not know, cannot parse IPv6 and cannot be closed right after `connect`. So it is
  * given an address to dial instead of choosing one, and never a second time; its socket handler is
  * fed whole frames only and whatever it throws ends the client; a timer of our own runs from the
- * dial to the session; and `dispose` takes its socket and timer away. Whoever uses it must probe it
+ * dial to the session; its book of watches, a kilobyte each, is replaced by none (every watch is
+ * ours, and an event names its path); and `dispose` takes its socket and timer away. Whoever uses it must probe it
  * (there is still no read timeout) and never calls it after the end. The few private members used
  * are those of this exact version, which package.json pins.
  */
@@ -64,7 +66,7 @@ export class CagedClient {
 
   /** Names of the children; with a watch if the answer is `ok`. */
   getChildren(path: string, onReply: (error: number, children: readonly string[]) => void): void {
-    this.client.getChildren(path, this.onWatch, (error, children) => {
+    this.client.getChildren(path, isWatched, (error, children) => {
       this.reply(error, (code) => {
         const names = code === errorCodes.ok ? children : [];
         // The library throws when it is asked about such a path: the frame was damaged on its way.
@@ -76,20 +78,20 @@ export class CagedClient {
 
   /** The data; with a watch if the answer is `ok`. */
   getData(path: string, onReply: (error: number, data: Buffer | null) => void): void {
-    this.client.getData(path, this.onWatch, (error, data: Buffer | undefined) => {
+    this.client.getData(path, isWatched, (error, data: Buffer | undefined) => {
       this.reply(error, (code) => onReply(code, code === errorCodes.ok ? (data ?? null) : null));
     });
   }
 
   /** `ok` or `noNode`; in both cases with a watch if one is asked for. */
-  exists(path: string, isWatched: boolean, onReply: (error: number) => void): void {
+  exists(path: string, hasWatch: boolean, onReply: (error: number) => void): void {
     const answer = (error: unknown, stat: object | null | undefined): void => {
       this.reply(error, (code) => {
         const isAbsent = code === errorCodes.ok && (stat === null || stat === undefined);
         onReply(isAbsent ? errorCodes.noNode : code);
       });
     };
-    if (isWatched) this.client.exists(path, this.onWatch, answer);
+    if (hasWatch) this.client.exists(path, isWatched, answer);
     else this.client.exists(path, answer);
   }
 
@@ -122,11 +124,6 @@ export class CagedClient {
     return `zookeeper ${candidate.server}`;
   }
 
-  /** One function for all watches, so that the library keeps one registration a path. */
-  private readonly onWatch = (event: Event): void => {
-    if (this.phase === 'ready') this.handlers.event(event.getPath());
-  };
-
   private cage(manager: ConnectionManager): void {
     const { candidate, connectTimeoutMs } = this.options;
     const onSocketData = manager.onSocketData.bind(manager);
@@ -138,6 +135,16 @@ export class CagedClient {
       dial({ host: candidate.address, port: candidate.port });
     };
     manager.connectTimeout = connectTimeoutMs;
+    manager.watcherManager = {
+      registerDataWatcher: isWatched,
+      registerChildWatcher: isWatched,
+      registerExistenceWatcher: isWatched,
+      emit: ({ type, path }) => {
+        if (!knownEvents.has(type)) throw new ProtocolError(`an event of unknown type ${type}`);
+        if (this.phase === 'ready') this.handlers.event(path);
+      },
+      isEmpty: () => true,
+    };
     manager.onSocketData = (chunk) => {
       try {
         this.frames.push(chunk, (content) => {
@@ -182,6 +189,11 @@ export class CagedClient {
   }
 }
 
+/** Given to the library as the watcher, which makes it ask for a watch; it is never called. */
+const isWatched = (): void => undefined;
+
+const knownEvents: ReadonlySet<number> = new Set(Object.values(eventTypes));
+
 /** CONNECTION_LOSS, SESSION_EXPIRED, AUTH_FAILED. */
 const endsClient: ReadonlySet<number> = new Set([-4, -112, -115]);
 
@@ -201,6 +213,16 @@ interface ConnectionManager {
   connectTimeoutHandler: NodeJS.Timeout | null;
   findNextServer: (dial: (server: { host: string; port: number }) => void) => void;
   onSocketData: (chunk: Buffer) => void;
+  watcherManager: WatcherManager;
+}
+
+/** Its book of watches. */
+interface WatcherManager {
+  registerDataWatcher: () => void;
+  registerChildWatcher: () => void;
+  registerExistenceWatcher: () => void;
+  emit: (event: { readonly type: number; readonly path: string }) => void;
+  isEmpty: () => boolean;
 }
 
 function withInternals(client: Client): { readonly manager: ConnectionManager } {

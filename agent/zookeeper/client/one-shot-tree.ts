@@ -1,3 +1,4 @@
+import { Listing } from './listing.ts';
 import { childPath, nodeName, parentPath } from './paths.ts';
 import type { TreeInterest, Want } from './tree.ts';
 
@@ -57,13 +58,13 @@ export class OneShotTree {
     if (node === undefined) return;
     const want = this.interest.want(path);
     if (want.node && !want.data) this.setExisting(path, node, null);
-    const before = node.listed;
+    const before = namesOf(node);
     const now = new Set(names);
-    for (const name of before ?? []) {
+    for (const name of before) {
       if (!now.has(name)) this.dropListed(path, node, name);
     }
-    node.listed = now;
-    const added = names.filter((name) => before?.has(name) !== true);
+    node.listed = new Listing(names);
+    const added = names.filter((name) => !before.has(name));
     if (added.length === 0) return;
     node.unplanned ??= new Set();
     for (const name of added) node.unplanned.add(name);
@@ -100,7 +101,7 @@ export class OneShotTree {
     const node = this.known.get(path);
     if (node === undefined) return false;
     if (node.isListed) {
-      this.known.get(parentPath(path))?.listed?.delete(nodeName(path));
+      this.unlist(parentPath(path), nodeName(path));
       this.drop(path, node);
       return false;
     }
@@ -142,10 +143,19 @@ export class OneShotTree {
   }
 
   private dropAllListed(path: string, node: KnownNode): void {
-    for (const name of node.listed ?? []) this.dropListed(path, node, name);
+    for (const name of namesOf(node)) this.dropListed(path, node, name);
     node.listed = undefined;
     node.unplanned = undefined;
     this.unplanned.delete(path);
+  }
+
+  /** What is known to be gone is new when it is listed again. */
+  private unlist(parent: string, name: string): void {
+    const node = this.known.get(parent);
+    if (node === undefined) return;
+    const names = namesOf(node);
+    names.delete(name);
+    node.listed = new Listing(names);
   }
 
   /** A name is not listed any more. */
@@ -172,6 +182,10 @@ export class OneShotTree {
   }
 }
 
+function namesOf({ listed }: KnownNode): Set<string> {
+  return listed?.names() ?? new Set();
+}
+
 /** Whether of a listed node nothing else counts than that it is there. */
 function isName(want: Want): boolean {
   return want.node && !want.data && want.children === false;
@@ -187,7 +201,7 @@ interface KnownNode {
   exists: boolean;
   data: Buffer | null;
   /** Names found by listing it. */
-  listed?: Set<string> | undefined;
+  listed?: Listing | undefined;
   /** Those of them that are not looked at yet; undefined when there is none. */
   unplanned?: Set<string> | undefined;
 }

@@ -1,4 +1,5 @@
 import { TransientError, messageOf } from '../../../common/errors.ts';
+import { growHeapSparingly } from '../../../common/heap.ts';
 import { CagedClient } from './caged-client.ts';
 import { describeErrorCode, errorCodes, isKnownErrorCode } from './error-codes.ts';
 import { OneShotTree } from './one-shot-tree.ts';
@@ -105,6 +106,7 @@ export class OneShotWatcher implements WatchLife {
     };
     signal.addEventListener('abort', onAbort, { once: true });
     if (isStopped()) onAbort();
+    const heap = growHeapSparingly();
     try {
       const checked = await this.side.use(connectionOptions(this.context), (connection) =>
         sync(connection, chroot),
@@ -121,6 +123,7 @@ export class OneShotWatcher implements WatchLife {
       signal.removeEventListener('abort', onAbort);
       for (const timer of this.timers) clearInterval(timer);
       clearImmediate(this.planning);
+      heap[Symbol.dispose]();
       this.reads.close();
       await Promise.all([this.side.close(), this.client.dispose()]);
     }
