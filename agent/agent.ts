@@ -65,6 +65,8 @@ export interface AgentStatus {
 }
 
 const tickMs = 1000;
+/** A registry that is away for less is none the worse for it: those that live need not register anew. */
+const outageMinMs = 10_000;
 const defaultEmptyServiceMs = 600_000;
 const silent = new SourceNotes();
 
@@ -85,6 +87,11 @@ export class RegistryAgent {
   private readonly toldDrops = new Set<string>();
   private readonly confirmer: Confirmer;
   private readonly targets: FeedTargets;
+  /** Since when the registry, once read, is not followed. */
+  private leftAt: number | undefined;
+  /** As the source said last. */
+  private doubt: string | undefined;
+  private isDoubtTold = false;
 
   /** Throws ConfigurationError if a token would travel unencrypted without the operator's consent. */
   constructor(options: RegistryAgentOptions, source: Source, observer: AgentObserver, log: Logger) {
@@ -165,18 +172,33 @@ export class RegistryAgent {
 
   private async consume(signal: AbortSignal): Promise<void> {
     for await (const event of this.source.watch(signal)) {
-      const before = this.health.state;
       const wasFollowed = this.health.isFollowed;
       if (event.kind === 'snapshot') await this.takeSnapshot(event);
       else if (event.kind === 'changes') await this.takeChanges(event);
       const hasChanged = this.health.note(event);
-      if (this.health.isFollowed && !wasFollowed && before !== 'waiting') {
-        this.view.renewHolds(performance.now());
-      }
+      if (wasFollowed !== this.health.isFollowed) this.noteFollowed(performance.now());
       if (hasChanged) this.announce();
+      else this.tellDoubt();
     }
     if (!signal.aborted)
       throw new Error(`${this.options.registry}: the source has ended by itself`);
+  }
+
+  /** It is followed, or is not any more. After a real outage what is held is held for its whole time again. */
+  private noteFollowed(now: number): void {
+    const { leftAt } = this;
+    this.leftAt = this.health.isFollowed ? undefined : now;
+    if (leftAt === undefined) return;
+    const awayMs = now - leftAt;
+    this.view.renewHolds(now, awayMs < outageMinMs ? awayMs : Infinity);
+  }
+
+  /** Aggregators must know at once what a restart of this process would forget. */
+  private tellDoubt(): void {
+    const isDoubted = this.view.heldCount > 0 || this.doubt !== undefined;
+    if (isDoubted === this.isDoubtTold) return;
+    this.isDoubtTold = isDoubted;
+    if (isDoubted) this.targets.beat();
   }
 
   private async takeSnapshot(event: Extract<SourceEvent, { kind: 'snapshot' }>): Promise<void> {
@@ -214,6 +236,7 @@ export class RegistryAgent {
   }
 
   private settle({ observedAt, doubt }: { observedAt: number; doubt?: string }): void {
+    this.doubt = doubt;
     this.view.settle(observedAt, performance.now(), doubt);
     this.confirmer.poke();
   }
@@ -224,6 +247,7 @@ export class RegistryAgent {
       if (this.health.isFollowed) {
         this.view.tick(performance.now());
         this.confirmer.poke();
+        this.tellDoubt();
       }
       this.reportCensus();
       await sleep(tickMs, signal);
@@ -258,6 +282,7 @@ export class RegistryAgent {
       registryAgeMs: Math.round(this.health.ageMs(performance.now()) ?? 0),
       hiddenDelayMs,
       heldRemovals: this.view.heldCount,
+      ...(this.doubt === undefined ? {} : { doubt: this.doubt }),
     };
   }
 }

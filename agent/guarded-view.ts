@@ -240,9 +240,9 @@ export class GuardedView {
     return released;
   }
 
-  /** The registry could not be read for a while: what is held is held for the whole time again. */
-  renewHolds(now: number): void {
-    this.guard.renew(now);
+  /** The registry could not be read for so long: see Guard.renew. */
+  renewHolds(now: number, awayMs: number): void {
+    this.guard.renew(now, awayMs);
   }
 
   /** Whether more may be held in a moment: the guard is not through with what was wanted. */

@@ -37,6 +37,8 @@ export interface RegistryHealth {
   readonly hiddenDelayMs: number;
   /** Removals held by the agent's own guard. */
   readonly heldRemovals: number;
+  /** Why what the registry says is doubted; absent when nothing speaks against it. */
+  readonly doubt?: string;
 }
 
 /**

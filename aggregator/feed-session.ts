@@ -232,10 +232,19 @@ export class FeedSession {
   }
 
   private takeHeartbeat(heartbeat: Heartbeat): readonly SessionAction[] {
-    const { state, reason, registryAgeMs, hiddenDelayMs, heldRemovals, digest } = heartbeat;
+    const {
+      state,
+      reason,
+      registryAgeMs,
+      hiddenDelayMs,
+      heldRemovals,
+      digest,
+      doubt = '',
+    } = heartbeat;
     const health: RegistryHealth = {
       ...{ state, registryAgeMs, hiddenDelayMs, heldRemovals },
       reason: reason.slice(0, 1000),
+      ...(doubt === '' ? {} : { doubt: doubt.slice(0, 1000) }),
     };
     const actions: SessionAction[] = [{ kind: 'health', health }];
     if (this.state.kind !== 'live' || digest.length === 0) return actions;

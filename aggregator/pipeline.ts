@@ -7,6 +7,7 @@ import type { RegistryId, RegistryKind } from '../common/registry.ts';
 import { sleep } from '../common/sleep.ts';
 import { Catalog } from './catalog.ts';
 import type { ContributionSink } from './contribution.ts';
+import type { RegistryCatalog } from './registry-catalog.ts';
 import { HostNames } from './host.ts';
 import type { HostOptions } from './host.ts';
 import { Publisher } from './publisher.ts';
@@ -84,6 +85,8 @@ export class Pipeline {
   private readonly defect = Promise.withResolvers<never>();
   private readonly loaded = Promise.withResolvers<undefined>();
   private isDirty = false;
+  /** See doubts: as saved last. */
+  private savedDoubts = '';
   private isCompleted = false;
   private lastSaveMs = 0;
   private isSaveFailing = false;
@@ -290,7 +293,7 @@ export class Pipeline {
     const { saveIntervalMs = 3000 } = this.options;
     while (!signal.aborted) {
       await sleep(Math.max(saveIntervalMs, saveShare * this.lastSaveMs), signal);
-      if (this.isDirty) await this.save();
+      if (this.isDirty || this.doubts() !== this.savedDoubts) await this.save();
     }
   }
 
@@ -298,6 +301,7 @@ export class Pipeline {
     if (this.stateFile === undefined) return;
     await this.publisher.settled();
     this.isDirty = false;
+    this.savedDoubts = this.doubts();
     const startedAt = performance.now();
     try {
       const bytes = await this.stateFile.save(this.stateHeader(), (id) =>
@@ -316,6 +320,12 @@ export class Pipeline {
     }
   }
 
+  /** What is doubted, to be saved when it changes although nothing is published. */
+  private doubts(): string {
+    const registries = [...this.catalog.registries.values()];
+    return registries.map((one) => (doubtAfterRestart(one) === undefined ? '' : one.id)).join();
+  }
+
   private stateHeader(): StateHeader {
     const now = performance.now();
     const registries = [...this.catalog.registries.values()]
@@ -325,7 +335,16 @@ export class Pipeline {
         kind: registry.kind,
         ...this.index.registry(registry.id).place(),
         ageMs: registry.ageMs(now),
+        doubt: doubtAfterRestart(registry),
       }));
     return { savedAt: Date.now(), retired: [...this.catalog.retired], registries };
   }
+}
+
+/** What is held here is forgotten by a restart, as what agents hold is by theirs. */
+function doubtAfterRestart({ kind, guard, doubt }: RegistryCatalog): string | undefined {
+  const isHolding = kind === 'zookeeper' && guard.heldCount > 0;
+  return isHolding
+    ? `${guard.heldCount} removals were held before the aggregator restarted`
+    : doubt;
 }

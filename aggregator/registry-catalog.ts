@@ -12,7 +12,15 @@ import type { InstanceMaps } from './difference.ts';
 import { GuardOutlet } from './guard-outlet.ts';
 import type { RegistryListener, SavedRegistry } from './registry-types.ts';
 import type { InstanceSource } from './service-index.ts';
-import { createVoice, doubtOf, isHealthy, isPartial, speakers, suspicionOf } from './voice.ts';
+import {
+  createSavedVoice,
+  createVoice,
+  doubtIn,
+  isHealthy,
+  isPartial,
+  speakers,
+  suspicionOf,
+} from './voice.ts';
 import type { Voice } from './voice.ts';
 
 /** An agent that is away and superseded for so long is forgotten. */
@@ -92,6 +100,12 @@ export class RegistryCatalog implements InstanceSource {
     return age;
   }
 
+  /** Why losses by what an agent says next, after a restart of its own, would be doubted. */
+  get doubt(): string | undefined {
+    const inForce = [...this.voices.values()].filter((one) => this.inForce.includes(one.instances));
+    return inForce.find(({ doubt }) => doubt !== '')?.doubt;
+  }
+
   /** Resolves when everything begun so far is in force. */
   settled(): Promise<void> {
     return this.queue;
@@ -132,22 +146,10 @@ export class RegistryCatalog implements InstanceSource {
 
   /** Puts saved state in force, unless an agent was faster. */
   async load(saved: SavedRegistry, now: number): Promise<void> {
-    const identity: AgentIdentity = {
-      registry: saved.id,
-      kind: saved.kind,
-      agentId: '',
-      epoch: '',
-      network: saved.network,
-      defaultLocality: saved.defaultLocality,
-      software: '',
-    };
     if (saved.ageMs !== undefined) this.savedAge = { ms: saved.ageMs, at: now };
     await this.exclusively(async () => {
       if (this.isHeard) return;
-      const voice = createVoice(identity);
-      voice.instances = saved.instances;
-      voice.hasSnapshot = true;
-      this.voices.set('', voice);
+      this.voices.set('', createSavedVoice(saved));
       await this.transit({ isGuarded: false, receipt: undefined });
     });
   }
@@ -220,7 +222,9 @@ export class RegistryCatalog implements InstanceSource {
     const before = voice.health?.state;
     voice.health = health;
     voice.healthAt = performance.now();
-    if (voice.snapshotEpoch === voice.identity.epoch) voice.heldRemovals = health.heldRemovals;
+    if (voice.snapshotEpoch === voice.identity.epoch) {
+      voice.doubt = doubtIn(voice.identity, health);
+    }
     if (before === health.state) return;
     if (before !== undefined || health.state !== 'live') {
       const { agentId } = voice.identity;
@@ -294,11 +298,8 @@ export class RegistryCatalog implements InstanceSource {
     const pause = new Pause();
     const difference = new Difference({ before: this.inForce, after: target }, this.held);
     await difference.compute(step.isGuarded, pause);
-    const doubt = doubtOf(
-      this.voices.values().filter(({ instances }) => this.inForce.includes(instances)),
-    );
     const suspicion = suspicionOf(speaking);
-    const beliefs = { census: this.listener.census(this.id), doubt, suspicion };
+    const beliefs = { census: this.listener.census(this.id), doubt: this.doubt, suspicion };
     await difference.guard(this.guard, beliefs, pause);
     this.touched = undefined;
     if (next !== undefined) {
@@ -309,7 +310,7 @@ export class RegistryCatalog implements InstanceSource {
       }
       next.voice.instances = next.instances;
       next.voice.hasSnapshot = true;
-      if (next.voice.snapshotEpoch !== next.voice.identity.epoch) next.voice.heldRemovals = 0;
+      if (next.voice.snapshotEpoch !== next.voice.identity.epoch) next.voice.doubt = '';
       next.voice.snapshotEpoch = next.voice.identity.epoch;
     }
     const isFirst = !this.isHeard;

@@ -31,5 +31,7 @@ export interface SavedRegistry {
   readonly defaultLocality: string;
   /** Milliseconds since the registry last confirmed it, or undefined when that is not known. */
   readonly ageMs: number | undefined;
+  /** Why what an agent does not say after this is doubted, if it is. */
+  readonly doubt?: string | undefined;
   readonly instances: Map<string, Instance>;
 }

@@ -30,6 +30,7 @@ const headerSchema = z.object({
       network: z.string(),
       defaultLocality: z.string(),
       ageMs: z.number().optional(),
+      doubt: z.string().optional(),
     }),
   ),
 });
@@ -44,6 +45,7 @@ export interface StateHeader {
     readonly network: string;
     readonly defaultLocality: string;
     readonly ageMs?: number | undefined;
+    readonly doubt?: string | undefined;
   }[];
 }
 

@@ -1,5 +1,6 @@
 import type { Instance } from '../common/instance.ts';
 import type { AgentIdentity, RegistryHealth } from './contribution.ts';
+import type { SavedRegistry } from './registry-types.ts';
 
 /**
  * What one agent has said of a registry and how far it counts. A voice outlives the agent's streams
@@ -16,8 +17,8 @@ export interface Voice {
   /** Distinguishes its streams: what an older one still does is void. */
   stream: object | undefined;
   health: RegistryHealth | undefined;
-  /** Removals that it held when it was last heard of in the epoch of that snapshot. */
-  heldRemovals: number;
+  /** Why its registry was doubted when it was last heard of in the epoch of that snapshot, or empty. */
+  doubt: string;
   /** `performance.now()` of the health, and of the end of the stream. */
   healthAt: number;
   closedAt: number;
@@ -36,7 +37,7 @@ export function createVoice(identity: AgentIdentity): Voice {
     snapshotEpoch: '',
     stream: undefined,
     health: undefined,
-    heldRemovals: 0,
+    doubt: '',
     healthAt: 0,
     closedAt: 0,
     closeReason: '',
@@ -51,17 +52,30 @@ export function isHealthy(voice: Voice): boolean {
   );
 }
 
+/** Of saved state, of which the agents are not known any more. */
+export function createSavedVoice(saved: SavedRegistry): Voice {
+  const { id: registry, kind, network, defaultLocality } = saved;
+  const nobody = { agentId: '', epoch: '', software: '' };
+  return {
+    ...createVoice({ registry, kind, network, defaultLocality, ...nobody }),
+    instances: saved.instances,
+    hasSnapshot: true,
+    doubt: saved.doubt ?? '',
+  };
+}
+
 /**
- * Why what a registry says next is doubted: an agent in force held removals when it was last heard of. One that has
- * restarted has forgotten them, and says nothing of instances that it would have kept. Eureka's agents ask other servers,
- * so this is for ensembles alone.
+ * Why losses would be doubted that an agent of this health tells by what it does not say any more, once it has
+ * restarted: it has forgotten what it held, and that its registry was away or had only just come back. Empty when nothing
+ * speaks against them. Eureka's agents ask other servers, so this is for ensembles alone.
  */
-export function doubtOf(inForce: Iterable<Voice>): string | undefined {
-  for (const { identity, heldRemovals } of inForce) {
-    if (heldRemovals === 0 || identity.kind !== 'zookeeper') continue;
-    return `agent ${identity.agentId} held ${heldRemovals} removals when it was last heard of`;
-  }
-  return undefined;
+export function doubtIn({ agentId, kind }: AgentIdentity, health: RegistryHealth): string {
+  if (kind !== 'zookeeper') return '';
+  const { heldRemovals, doubt, state, reason } = health;
+  const last = 'when it was last heard of';
+  if (heldRemovals > 0) return `agent ${agentId} held ${heldRemovals} removals ${last}`;
+  if (doubt !== undefined) return `agent ${agentId} doubted its registry ${last}: ${doubt}`;
+  return state === 'lost' ? `agent ${agentId} had lost its registry ${last}: ${reason}` : '';
 }
 
 /** Whether it is connected, and tells what it sees of a registry that it does not see wholly. */

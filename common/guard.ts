@@ -284,9 +284,9 @@ export class Guard {
     return this.holds.takeEnded();
   }
 
-  /** The hold times of everything pending start again: the registry could not be read meanwhile. */
-  renew(now: number): void {
-    for (const entry of this.entries.values()) entry.since = now;
+  /** The registry could not be read for so long: everything pending waits that much longer, at most its whole time. */
+  renew(now: number, awayMs = Infinity): void {
+    for (const entry of this.entries.values()) entry.since = Math.min(now, entry.since + awayMs);
   }
 
   /** Every loss that is held. */

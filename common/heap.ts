@@ -44,13 +44,13 @@ export function tidyHeapAfter(instances: number): void {
 }
 
 /**
- * Until the result is disposed of, V8 lets the heap grow by at most half of what is alive before it collects
+ * Until the result is disposed of, V8 lets the heap grow by at most four fifths of what is alive before it collects
  * again. Who reads slowly and makes much garbage would have it grow by several times that, since V8 measures how
- * fast memory is asked for; the reading takes a tenth longer. May be called again meanwhile.
+ * fast memory is asked for; the reading takes a twentieth longer. May be called again meanwhile.
  */
 export function growHeapSparingly(): Disposable {
   sparing += 1;
-  setFlagsFromString('--heap-growing-percent=50');
+  setFlagsFromString('--heap-growing-percent=80');
   return {
     [Symbol.dispose]: () => {
       sparing -= 1;

@@ -67,6 +67,8 @@ export interface Heartbeat {
   readonly registryAgeMs: number;
   readonly hiddenDelayMs: number;
   readonly heldRemovals: number;
+  /** Empty or absent when nothing speaks against what the registry says. */
+  readonly doubt?: string;
 }
 
 export interface Welcome {

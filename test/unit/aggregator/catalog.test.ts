@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import pino from 'pino';
 import { Catalog } from '../../../aggregator/catalog.ts';
-import type { Contribution, Receipt } from '../../../aggregator/contribution.ts';
+import type { Contribution, Receipt, RegistryHealth } from '../../../aggregator/contribution.ts';
 import type { RegistryCatalog } from '../../../aggregator/registry-catalog.ts';
 import { ProtocolError } from '../../../common/errors.ts';
 import type { GuardPolicy } from '../../../common/guard.ts';
@@ -277,6 +277,43 @@ test('what an agent of an ensemble held before it restarted is held here', async
   assert.equal(followed.registry.release(), 6);
   await followed.settled();
   await eventually(() => assert.equal(followed.ids().length, 28));
+});
+
+test('after a restart an agent is doubted while it had doubts, or no ensemble at all', async () => {
+  const words: readonly (readonly [Partial<RegistryHealth>, RegExp])[] = [
+    [{ doubt: 'away for 41 s' }, /agent .* doubted its registry .*: away for 41 s/],
+    [{ state: 'lost', reason: 'no server' }, /agent .* had lost its registry .*: no server/],
+  ];
+  for (const [word, evidence] of words) {
+    const followed = new Followed({ ...strict, fraction: 0.5 });
+    const first = followed.catalog.open(agent({ kind: 'zookeeper' }));
+    await first.replace(instances('a', 40), receipt);
+    first.health({ ...health('live'), ...word });
+    first.close('restarts');
+    const second = followed.catalog.open(agent({ kind: 'zookeeper', epoch: '02' }));
+    second.health(health('lost'));
+    await second.replace(instances('a', 34), receipt);
+    assert.equal(followed.ids().length, 40);
+    assert.match(followed.activations[0] ?? '', evidence);
+  }
+});
+
+test('of saved state that was doubted nothing is lost at once', async () => {
+  const followed = new Followed({ ...strict, fraction: 0.5 });
+  const { id, kind } = { id: main, kind: 'zookeeper' as const };
+  const place = { network: '', defaultLocality: '', ageMs: undefined };
+  const saved = {
+    id,
+    kind,
+    ...place,
+    doubt: '6 removals were held',
+    instances: instances('a', 40),
+  };
+  await followed.catalog.load(saved, performance.now());
+  const first = followed.catalog.open(agent({ kind }));
+  await first.replace(instances('a', 34), receipt);
+  assert.equal(followed.ids().length, 40);
+  assert.match(followed.activations[0] ?? '', /in doubt: 6 removals were held/);
 });
 
 test('what an agent cannot see after it has restarted is held until it sees everything', async () => {

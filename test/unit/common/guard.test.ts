@@ -144,6 +144,14 @@ test('hold times start again after the registry could not be read', () => {
   assert.equal(tick(guard, 9000).length, 10);
 });
 
+test('a registry that is away again and again, for a moment each time, keeps nothing held without end', () => {
+  const guard = new Guard(policy);
+  guard.want(removals(10), census({ a: 10 }), 0);
+  for (let now = 500; now <= 4500; now += 1000) guard.renew(now, 200);
+  assert.deepStrictEqual(tick(guard, 5999), []);
+  assert.equal(tick(guard, 6000).length, 10);
+});
+
 test('time in which the process slept is no hold time', () => {
   const guard = new Guard(policy);
   guard.want(removals(10), census({ a: 10 }), 0);

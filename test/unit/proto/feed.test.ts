@@ -21,6 +21,7 @@ const heartbeat: Heartbeat = {
   registryAgeMs: 5,
   hiddenDelayMs: 30_000,
   heldRemovals: 3,
+  doubt: 'away for 41 s',
 };
 
 test('every message of an agent comes out as it went in', () => {
