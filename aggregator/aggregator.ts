@@ -178,7 +178,9 @@ export class Aggregator {
       .registries()
       .filter(({ isExpected, isHeard }) => isExpected && !isHeard)
       .map(({ id }) => id);
-    return { isReady: false, reason: `not heard yet: ${waiting.join(', ')}` };
+    const isHeard = waiting.length === 0;
+    const reason = isHeard ? 'preparing the first answer' : `not heard yet: ${waiting.join(', ')}`;
+    return { isReady: false, reason };
   }
 }
 

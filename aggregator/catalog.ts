@@ -65,6 +65,14 @@ export class Catalog implements ContributionSink {
     return awaited.length > 0 && awaited.every((id) => this.registries.get(id)?.isHeard === true);
   }
 
+  /** Whether an agent has said all of each expected registry since the start: none goes by saved state alone. */
+  get isHeardByAgents(): boolean {
+    const served = [...this.registries.values()].filter(({ isServed }) => isServed);
+    return served.every(({ voices }) =>
+      voices.values().some(({ identity, hasSnapshot }) => identity.agentId !== '' && hasSnapshot),
+    );
+  }
+
   /**
    * Retires a registry: everything it said is withdrawn and nobody waits for it until an agent feeds it again.
    * `fed`: refused, an agent is connected. `unknown`: neither heard of nor expected.

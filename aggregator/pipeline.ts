@@ -35,6 +35,8 @@ export interface PipelineOptions {
   readonly stateDir?: string | undefined;
   /** Least time between two saves, milliseconds; 3000 by default. */
   readonly saveIntervalMs?: number | undefined;
+  /** How long agents are waited for when the saved state is behind what was served, milliseconds. */
+  readonly behindMs?: number | undefined;
   /** By registry id or by kind; what is not given has the defaults of common/guard.ts. */
   readonly guardPolicies?: Readonly<Record<string, Partial<GuardPolicy>>> | undefined;
   /** Precedence of registries in conflicts: the smaller goes first, 100 by default. */
@@ -66,6 +68,8 @@ export interface PipelineObserver extends PublisherReport {
 /** A save may take this share of the time at most (an interval is this many times as long as a save). */
 const saveShare = 50;
 const tickMs = 1000;
+/** How long agents are waited for that bring a state up to date of which something newer was served. */
+const behindMsDefault = 10_000;
 const collection = 'ServiceEntry';
 
 /** From contributions to resources: the aggregator without its servers. */
@@ -88,6 +92,8 @@ export class Pipeline {
   /** See doubts: as saved last. */
   private savedDoubts = '';
   private isCompleted = false;
+  /** The saved state is behind what was served before: until then it is served only once agents have been heard. */
+  private behindUntil: number | undefined;
   private lastSaveMs = 0;
   private isSaveFailing = false;
   private sortedHosts: { readonly count: number; readonly hosts: readonly string[] } | undefined;
@@ -180,6 +186,7 @@ export class Pipeline {
   async forget(registry: RegistryId): Promise<'forgotten' | 'fed' | 'unknown'> {
     const outcome = await this.catalog.forget(registry);
     if (outcome !== 'forgotten') return outcome;
+    this.stateFile?.markBehind();
     this.isDirty = true;
     if (!this.catalog.registries.has(registry)) {
       this.index.dropRegistry(registry);
@@ -203,7 +210,10 @@ export class Pipeline {
   async run(signal: AbortSignal): Promise<void> {
     await this.load();
     this.loaded.resolve(undefined);
-    const timer = setInterval(() => this.catalog.tick(performance.now()), tickMs);
+    const timer = setInterval(() => {
+      this.catalog.tick(performance.now());
+      this.completeIfHeard();
+    }, tickMs);
     timer.unref();
     try {
       await Promise.race([this.saveRepeatedly(signal), this.defect.promise]);
@@ -216,6 +226,8 @@ export class Pipeline {
   private listener(): RegistryListener {
     return {
       changed: (change) => {
+        this.isDirty = true;
+        this.stateFile?.markBehind();
         const published = this.publisher.publish(change);
         if (published === undefined) {
           this.changed(change.source.id);
@@ -239,6 +251,11 @@ export class Pipeline {
 
   private completeIfHeard(): void {
     if (this.isCompleted || !this.catalog.isComplete || !this.publisher.isSettled) return;
+    if (this.behindUntil !== undefined) {
+      if (performance.now() < this.behindUntil && !this.catalog.isHeardByAgents) return;
+      this.behindUntil = undefined;
+      this.isDirty = true;
+    }
     this.isCompleted = true;
     this.log.info({ services: this.index.hosts.size }, 'every expected registry has been heard');
     this.resources.complete(collection);
@@ -277,12 +294,20 @@ export class Pipeline {
         this.log.error({ reason, movedTo }, 'the saved state is damaged and is not used');
       }
       if (state.kind !== 'loaded') return;
+      if (state.isBehind)
+        this.behindUntil = performance.now() + (this.options.behindMs ?? behindMsDefault);
       for (const id of state.retired) this.catalog.retire(id);
       const now = performance.now();
       for (const registry of state.registries) await this.catalog.load(registry, now);
       const registries = state.registries.map(({ id }) => id);
       const savedAt = new Date(state.savedAt).toISOString();
-      this.log.info({ registries, savedAt, services: this.serviceCount() }, 'saved state loaded');
+      const { isBehind } = state;
+      this.log.info(
+        { registries, savedAt, isBehind, services: this.serviceCount() },
+        isBehind
+          ? 'saved state loaded: something newer was served, so agents are waited for'
+          : 'saved state loaded',
+      );
       this.isDirty = false;
     } catch (error) {
       this.log.error({ error: messageOf(error) }, 'the saved state cannot be read');
@@ -297,6 +322,11 @@ export class Pipeline {
     }
   }
 
+  /** Whether nothing newer is served than what was saved, nor was before this process began. */
+  private get isEven(): boolean {
+    return !this.isDirty && this.behindUntil === undefined;
+  }
+
   private async save(): Promise<void> {
     if (this.stateFile === undefined) return;
     await this.publisher.settled();
@@ -309,6 +339,7 @@ export class Pipeline {
       );
       this.lastSaveMs = performance.now() - startedAt;
       this.observer.stateSaved(bytes, this.lastSaveMs);
+      if (this.isEven) this.stateFile.markEven();
       if (this.isSaveFailing) this.log.info('the state is saved again');
       this.isSaveFailing = false;
     } catch (error) {

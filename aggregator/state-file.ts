@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Instance } from '../common/instance.ts';
@@ -16,23 +17,48 @@ export type LoadedState =
       readonly registries: readonly SavedRegistry[];
       readonly retired: readonly RegistryId[];
       readonly savedAt: number;
+      /** Something newer was served before the process ended. */
+      readonly isBehind: boolean;
     }
   /** It was not whole and has been moved to `movedTo`. */
   | { readonly kind: 'corrupt'; readonly reason: string; readonly movedTo: string };
 
 const fileName = 'catalog.state';
+const behindName = 'catalog.behind';
 
 /**
  * The catalog on disk, so that a restarted aggregator serves the same as before. A save is complete or
- * has not happened: it is written beside, forced to disk, and renamed. One process at a time.
+ * has not happened: it is written beside, forced to disk, and renamed. One process at a time. Between saves a second,
+ * empty file says that it is behind.
  */
 export class StateFile {
   private readonly directory: string;
   private readonly path: string;
+  private readonly behindPath: string;
+  private isMarked = false;
 
   constructor(directory: string) {
     this.directory = directory;
     this.path = join(directory, fileName);
+    this.behindPath = join(directory, behindName);
+  }
+
+  /** What is served is newer from now on; to be called before that. Costs nothing the second time, and never throws. */
+  markBehind(): void {
+    if (this.isMarked) return;
+    try {
+      mkdirSync(this.directory, { recursive: true });
+      writeFileSync(this.behindPath, '');
+      this.isMarked = true;
+    } catch {
+      // Then the state cannot be saved either, which is told.
+    }
+  }
+
+  /** What is served is what was saved last. */
+  markEven(): void {
+    rmSync(this.behindPath, { force: true });
+    this.isMarked = false;
   }
 
   /** Rejects when the file exists but cannot be read. A file that is not whole is moved aside. */
@@ -47,7 +73,7 @@ export class StateFile {
       throw error;
     }
     try {
-      return await decodeAll(file, now);
+      return { ...(await decodeAll(file, now)), isBehind: existsSync(this.behindPath) };
     } catch (error) {
       const movedTo = `${this.path}.corrupt`;
       await rename(this.path, movedTo);
@@ -75,7 +101,10 @@ export class StateFile {
   }
 }
 
-async function decodeAll(file: Buffer, now: number): Promise<LoadedState> {
+async function decodeAll(
+  file: Buffer,
+  now: number,
+): Promise<Omit<LoadedState & { readonly kind: 'loaded' }, 'isBehind'>> {
   const pause = new Pause();
   const maps: Map<string, Instance>[] = [];
   let header: StateHeader | undefined;

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import pino from 'pino';
 import type { AgentIdentity, Contribution, Receipt } from '../../../aggregator/contribution.ts';
+import { StateFile } from '../../../aggregator/state-file.ts';
 import { Pipeline } from '../../../aggregator/pipeline.ts';
 import type { PipelineObserver, PipelineOptions } from '../../../aggregator/pipeline.ts';
 import type { ChangeOrigin } from '../../../aggregator/store-types.ts';
@@ -546,9 +547,44 @@ test('changes are saved while it runs', async (context) => {
   await pipeline.ready;
   await pipeline.sink.open(agent()).replace(instances('a', 1), receipt);
   await eventually(() => assert.ok(observer.saved > 0));
-  assert.deepEqual(await readdir(stateDir), ['catalog.state']);
+  await eventually(async () => assert.deepEqual(await readdir(stateDir), ['catalog.state']));
   stop.abort();
   await running;
+});
+
+test('a state that is behind what was served is served when agents were heard, or in time', async (context) => {
+  const stateDir = await directory(context);
+  const run = async (options: Partial<PipelineOptions>) => {
+    const { pipeline } = start({ stateDir, saveIntervalMs: 10, ...options });
+    const stop = new AbortController();
+    const running = pipeline.run(stop.signal);
+    context.after(() => {
+      stop.abort();
+      return running;
+    });
+    await pipeline.ready;
+    return pipeline;
+  };
+  const isEven = async () => assert.deepEqual(await readdir(stateDir), ['catalog.state']);
+  const first = await run({ saveIntervalMs: 10 });
+  const contribution = first.sink.open(agent());
+  await contribution.replace(instances('a', 3), receipt);
+  await eventually(isEven);
+  new StateFile(stateDir).markBehind();
+
+  const second = await run({ saveIntervalMs: 1_000_000 });
+  assert.equal(second.isComplete(), false, 'what it has loaded was overtaken');
+  assert.equal(second.serviceCount(), 1);
+  await second.sink.open(agent({ epoch: '02' })).replace(instances('a', 4), receipt);
+  await eventually(() => assert.equal(second.isComplete(), true));
+  assert.deepEqual((await readdir(stateDir)).sort(), ['catalog.behind', 'catalog.state']);
+
+  const third = await run({ behindMs: 50 });
+  assert.equal(third.isComplete(), false);
+  await eventually(() => assert.equal(third.isComplete(), true), 5_000);
+  await eventually(isEven);
+  const fourth = await run({});
+  assert.equal(fourth.isComplete(), true);
 });
 
 test('a damaged state is moved aside, and the start is silent', async (context) => {
