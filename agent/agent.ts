@@ -274,12 +274,14 @@ export class RegistryAgent {
   }
 
   private heartbeatHealth(): HeartbeatHealth {
+    const now = performance.now();
     const { state, reason } = this.health;
     const { hiddenDelayMs } = this.sourceFacts();
     return {
       state: state === 'waiting' ? 'lost' : state,
       reason,
-      registryAgeMs: Math.round(this.health.ageMs(performance.now()) ?? 0),
+      // Never confirmed: not since this process began, at least.
+      registryAgeMs: Math.round(this.health.ageMs(now) ?? now),
       hiddenDelayMs,
       heldRemovals: this.view.heldCount,
       ...(this.doubt === undefined ? {} : { doubt: this.doubt }),

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { formatHostPort, parseHostPort } from './address.ts';
-import { redactUserinfo } from './redact.ts';
+import { redactAddress, redactUserinfo } from './redact.ts';
 import { isRegistryId } from './registry.ts';
 import type { RegistryId } from './registry.ts';
 
@@ -47,7 +47,7 @@ export const eurekaAddressSchema: z.ZodType<EurekaAddress> = z
   });
 
 function whyNoEurekaUrl(text: string): string | undefined {
-  const shown = JSON.stringify(redactUserinfo(text));
+  const shown = JSON.stringify(redactAddress(text));
   // With the scheme that servers are asked by: of an unknown one, nothing behind it is checked.
   const url = URL.parse(text.replace(txtPrefix, ''));
   if (url === null) return `expected a URL instead of ${shown}, like ${example.eureka}`;
@@ -88,7 +88,10 @@ export const zooKeeperAddressSchema: z.ZodType<ZooKeeperAddress> = z
     for (const text of texts) {
       const parsed = parseHostPort(text, 2181);
       if (parsed === undefined || parsed.port === 0) {
-        const message = `expected host:port instead of ${JSON.stringify(text)}, like ${example.zookeeper}`;
+        // A password may have a comma in it.
+        const isSecret = texts.some((one) => one.includes('@'));
+        const shown = isSecret ? 'user and password' : JSON.stringify(text);
+        const message = `expected host:port instead of ${shown}, like ${example.zookeeper}`;
         context.addIssue({ code: 'custom', message });
       } else servers.push(formatHostPort(parsed));
     }

@@ -124,7 +124,8 @@ export function zooKeeperOptionsOf(
         isTls:
           values.zookeeperTls ||
           values.zookeeperCa !== undefined ||
-          values.zookeeperCert !== undefined,
+          values.zookeeperCert !== undefined ||
+          values.zookeeperServerName !== undefined,
         caFile: values.zookeeperCa,
         certFile: values.zookeeperCert,
         keyFile: values.zookeeperKey,

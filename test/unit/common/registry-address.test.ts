@@ -23,6 +23,20 @@ test('an Eureka cluster is an id and its servers', () => {
   });
 });
 
+test('what is no address does not show what may be a password in it', () => {
+  const zookeeper = messages(zooKeeperAddressSchema);
+  const eureka = messages(eurekaAddressSchema);
+  for (const said of [
+    zookeeper('dc1/t=user:secret@zk1:2181'),
+    zookeeper('dc1/t=user:secret,secret@zk1:2181'),
+    eureka('dc1/t=user:secret@eureka:8761'),
+    eureka('dc1/t=http//user:sec/secret@eureka:8761'),
+  ]) {
+    assert.match(said, /^expected /);
+    assert.doesNotMatch(said, /secret/);
+  }
+});
+
 test('a DNS TXT record may list the servers of an Eureka cluster', () => {
   const text = 'txt+https://u:secret@txt.eu.example.com:8761/eureka/';
   const address = eurekaAddressSchema.parse(`dc1/orders=${text},http://a/`);
